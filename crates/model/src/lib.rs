@@ -1,0 +1,17 @@
+//! The words that every other crate shares: ids, [`Revision`], limits and the [`Clock`].
+//!
+//! A leaf: it knows no other crate of the project, does no I/O, reads no clock and draws no
+//! randomness. Ids are made from a time and random bytes that the caller passes in.
+//!
+//! # Not here
+//!
+//! Deltas (`ot`), changes and their storage (`log`), wire forms (`protocol`).
+
+mod clock;
+mod ids;
+pub mod limits;
+mod revision;
+
+pub use clock::Clock;
+pub use ids::{ClientId, DocumentId, IdError, SessionId, UserId};
+pub use revision::Revision;

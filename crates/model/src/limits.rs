@@ -1,0 +1,42 @@
+//! Bounds that hold everywhere, related to one another by assertions at compile time.
+//!
+//! What an operator may change is a setting of the server, and these are its defaults.
+
+/// Longest client id.
+pub const CLIENT_ID_BYTES_MAX: usize = 64;
+
+/// Largest message that a client may send.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Largest document, in UTF-16 code units.
+pub const DOCUMENT_LEN_UTF16_MAX: usize = 64 << 20;
+
+/// Most operations in one submitted delta.
+pub const OPERATIONS_MAX: usize = 100_000;
+
+/// Largest free-form presence data of one session, as JSON.
+pub const PRESENCE_DATA_BYTES_MAX: usize = 2 << 10;
+
+/// Most sessions on one document.
+pub const SESSIONS_PER_DOCUMENT_MAX: usize = 2_000;
+
+/// Most commands that one commit of a document carries.
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+
+/// Most changes, and their bytes, that an open document keeps in memory for clients that are behind.
+pub const WINDOW_CHANGES_MAX: usize = 4_096;
+/// See [`WINDOW_CHANGES_MAX`].
+pub const WINDOW_BYTES_MAX: usize = 8 << 20;
+
+/// Most bytes that wait for one session's socket before the session counts as behind.
+pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes of changes read from the log, or sent to a client that is behind, at a time.
+pub const CATCH_UP_BYTES_MAX: usize = 256 << 10;
+
+/// A checkpoint is made when this many changes have come since the last one.
+pub const CHECKPOINT_CHANGES: u64 = 1_000;
+
+const _: () = assert!(CATCH_UP_BYTES_MAX <= OUTBOX_BYTES_MAX, "a catch-up must not overflow");
+const _: () = assert!(MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX, "the window holds any one change");
+const _: () = assert!(BATCH_COMMANDS_MAX <= WINDOW_CHANGES_MAX, "a batch fits the window");

@@ -5,13 +5,15 @@
 //!
 //! # Not here
 //!
-//! Deltas (`ot`), changes and their storage (`log`), wire forms (`protocol`).
+//! Deltas (`ot`), the storage of changes (`log`), wire forms (`protocol`).
 
+mod change;
 mod clock;
 mod ids;
 pub mod limits;
 mod revision;
 
+pub use change::{Change, Checkpoint};
 pub use clock::Clock;
 pub use ids::{ClientId, DocumentId, IdError, SessionId, UserId};
 pub use revision::Revision;

@@ -1,1 +1,43 @@
-//! Placeholder.
+//! One live document: submissions in, effects out, and no I/O in between.
+//!
+//! [`Document`] is a state machine. Its caller gathers [`Command`]s, asks it to
+//! [`plan`](Document::plan) them, appends the plan's changes to the log, and only then
+//! [`commit`](Document::commit)s the plan, which yields the [`Event`]s for the sessions. So nothing
+//! becomes visible before it is durable. Time comes in as an argument.
+//!
+//! Where to look: `document.rs` sequences; `submission.rs` moves a submission to the head;
+//! `window.rs` keeps the latest changes; `clients.rs` knows what was submitted before;
+//! `session.rs` and `presence.rs` know who is here; `checkpoint.rs` is the stored form;
+//! `content/` holds the text.
+//!
+//! # Invariants
+//!
+//! - **visible after durable**: an event about a change leaves only through `commit`.
+//! - **dense**: the changes of a plan have the revisions after its base, one by one.
+//! - **once**: a submission `(author, client_id, seq)` becomes at most one change.
+//! - **in order**: a session is sent every change after the revision that it joined at, in order,
+//!   without a gap, or is told to catch up.
+//! - **harmless**: a rejected submission changes nothing.
+//!
+//! # Not here
+//!
+//! Wire forms (`protocol`), storage (`log`), tasks, queues and sockets (`server`).
+
+mod checkpoint;
+mod clients;
+mod command;
+pub mod content;
+mod document;
+mod event;
+mod presence;
+mod session;
+mod submission;
+mod window;
+
+pub use checkpoint::{OpenError, Snapshot};
+pub use command::{Access, Command, Member};
+pub use document::{Document, Plan, Settings};
+pub use event::{CloseReason, Event, Joined, Reject};
+pub use presence::{Presence, PresenceUpdate, Selection};
+pub use submission::Submission;
+pub use window::{Changes, Committed};

@@ -1,0 +1,92 @@
+# Motet: everything that a person or CI does with the project. `make help` lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+LISTEN ?= 127.0.0.1:8080
+DATA_DIR ?= ./data
+CARGO_PROFILE ?= release
+TARGET_DIR ?= target
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: build ## Build everything and start the server on http://127.0.0.1:8080
+	@echo
+	@echo "  Open http://$(LISTEN) in a browser, register, and create a document."
+	@echo "  Documents and accounts are kept in $(DATA_DIR). Ctrl-C stops the server."
+	@echo
+	@$(TARGET_DIR)/release/motet serve --listen $(LISTEN) --data-dir $(DATA_DIR)
+
+.PHONY: build
+build: web ## Build the release binary with the web application inside
+	cargo build --release --locked -p motet-server
+
+.PHONY: web
+web: client ## Build the web application
+	npm run --silent build -w @motet/web
+
+.PHONY: client
+client: node_modules/.package-lock.json ## Build the TypeScript client library
+	npm run --silent build -w @motet/client
+
+node_modules/.package-lock.json: package.json package-lock.json packages/client/package.json packages/web/package.json
+	@command -v node >/dev/null || { echo "Node.js 20 or later is needed"; exit 1; }
+	npm ci --no-fund --no-audit
+	@touch $@
+
+.PHONY: test
+test: test-needs test-rust test-ts test-browser ## Install what the tests need, and pass them all
+
+.PHONY: test-needs
+test-needs: ## Install what the tests need: Chromium and cargo-nextest
+	scripts/test-needs
+
+.PHONY: test-rust
+test-rust: web ## Rust tests: units, laws, contracts, kill test, simulation
+	cargo build --locked -p motet-server
+	cargo nextest run --locked --workspace
+	cargo test --locked --workspace --doc --quiet
+
+.PHONY: test-ts
+test-ts: client ## TypeScript tests: client core, bindings, convergence, traces over real sockets
+	cargo build --locked -p motet-server
+	npm run --silent test -w @motet/client
+
+.PHONY: test-browser
+test-browser: web ## Browser tests: the web application in Chromium against the real server
+	cargo build --locked -p motet-server
+	npm run --silent test -w @motet/web
+
+.PHONY: lint
+lint: client ## Formatting and lints of both languages; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	npx --no-install biome ci .
+	npx --no-install tsc -p packages/client --noEmit
+	npx --no-install tsc -p packages/web --noEmit
+
+.PHONY: fmt
+fmt: ## Format everything
+	cargo fmt --all
+	npx --no-install biome check --write .
+
+.PHONY: sim
+sim: client ## Simulate many seeds: make sim SEEDS=100000, or replay one: make sim SEED=42
+	cargo run --release --locked -p motet-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+
+.PHONY: bench
+bench: build ## Benchmarks: per operation, through the document, and end to end on loopback
+	cargo bench --locked -p motet-ot -p motet-document -p motet-log
+	cargo run --release --locked -p motet-bench -- --server $(TARGET_DIR)/release/motet
+
+.PHONY: vectors
+vectors: node_modules/.package-lock.json ## Make vectors/ anew by running quill-delta
+	node scripts/make-delta-vectors.mjs
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf node_modules packages/*/dist

@@ -1,0 +1,206 @@
+//! The text of a live document: attributed runs in a persistent balanced tree.
+//!
+//! A B-tree in which every node knows the UTF-16 length below it, so that an edit at a position costs
+//! O(log n) whatever the document's size. Nodes are shared and copied on write: a clone is O(1), and
+//! a snapshot can be encoded elsewhere while the document goes on.
+//!
+//! # Invariants
+//!
+//! - **summed**: an inner node's lengths are those of its children.
+//! - **even**: all leaves are equally deep, and no node but the root is empty.
+//! - **bounded**: a node has at most `NODE_MAX` entries, a run of text at most `RUN_UTF16_MAX` units.
+//!
+//! # Not here
+//!
+//! Identities: a later replica replaces this behind the same interface.
+
+mod node;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use motet_ot::{Attributes, Delta, Insert, Operation, Text};
+
+use self::node::{Node, Run};
+
+/// A document's content.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    root: Arc<Node>,
+}
+
+/// A delta that does not fit the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentError {
+    /// It reaches past the end.
+    #[error("position {position} is out of range: the content is {len_utf16} long")]
+    OutOfRange {
+        /// The first position needed that does not exist.
+        position: usize,
+        /// The content's length.
+        len_utf16: usize,
+    },
+    /// One of its operations begins or ends inside a surrogate pair.
+    #[error("position {position} is inside a surrogate pair")]
+    SplitSurrogate {
+        /// Where.
+        position: usize,
+    },
+}
+
+impl Content {
+    /// The content that a document holds. O(n log n).
+    ///
+    /// # Errors
+    ///
+    /// As [`ContentError`] says, when `document` is not a document.
+    pub fn from_delta(document: &Delta) -> Result<Self, ContentError> {
+        let mut content = Self::default();
+        content.apply(document)?;
+        Ok(content)
+    }
+
+    /// The length in UTF-16 code units. O(1).
+    #[must_use]
+    pub fn len_utf16(&self) -> usize {
+        self.root.len_utf16()
+    }
+
+    /// Applies a change. O(k log n) for a change of k operations, and the size of what it inserts,
+    /// formats or deletes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContentError`] says; nothing has changed then.
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), ContentError> {
+        self.check(delta)?;
+        let mut position = 0;
+        for operation in delta.ops() {
+            match operation {
+                Operation::Retain {
+                    len_utf16,
+                    attributes,
+                } => {
+                    if !attributes.is_empty() {
+                        self.format(position, *len_utf16, attributes);
+                    }
+                    position += len_utf16;
+                }
+                Operation::Insert { insert, attributes } => {
+                    position = self.insert(position, insert, attributes);
+                }
+                Operation::Delete { len_utf16 } => {
+                    self.remove(position, *len_utf16);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The content as a document. O(n).
+    #[must_use]
+    pub fn to_delta(&self) -> Delta {
+        let mut delta = Delta::new();
+        self.root.visit(&mut |run: &Run| {
+            delta.push(Operation::Insert {
+                insert: run.insert.clone(),
+                attributes: run.attributes.clone(),
+            });
+        });
+        delta
+    }
+
+    /// Checks the invariants of this module.
+    ///
+    /// # Panics
+    ///
+    /// When one does not hold.
+    pub fn assert_invariants(&self) {
+        self.root.assert_invariants(true);
+    }
+
+    /// Nothing is changed before all of a delta is known to fit.
+    fn check(&self, delta: &Delta) -> Result<(), ContentError> {
+        let len_utf16 = self.len_utf16();
+        let mut position = 0_usize;
+        for operation in delta.ops() {
+            if let Operation::Retain { len_utf16: len, .. } | Operation::Delete { len_utf16: len } =
+                operation
+            {
+                position = position.saturating_add(*len);
+                if position > len_utf16 {
+                    return Err(ContentError::OutOfRange {
+                        position,
+                        len_utf16,
+                    });
+                }
+                if !self.root.is_boundary(position) {
+                    return Err(ContentError::SplitSurrogate { position });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the position behind what was inserted.
+    fn insert(&mut self, mut position: usize, insert: &Insert, attributes: &Attributes) -> usize {
+        match insert {
+            Insert::Text(text) => {
+                for piece in node::pieces(text) {
+                    let insert = Insert::Text(Text::new(piece));
+                    position = self.insert_run(
+                        position,
+                        Run {
+                            insert,
+                            attributes: attributes.clone(),
+                        },
+                    );
+                }
+                position
+            }
+            Insert::Embed(_) => {
+                let run = Run {
+                    insert: insert.clone(),
+                    attributes: attributes.clone(),
+                };
+                self.insert_run(position, run)
+            }
+        }
+    }
+
+    fn insert_run(&mut self, position: usize, run: Run) -> usize {
+        let end = position + run.len_utf16();
+        let sibling = Arc::make_mut(&mut self.root).insert(position, run);
+        self.grow(sibling);
+        end
+    }
+
+    /// The root was split: one more level holds both halves.
+    fn grow(&mut self, sibling: Option<Node>) {
+        if let Some(sibling) = sibling {
+            let root = std::mem::take(&mut self.root);
+            self.root = Arc::new(Node::parent(root, Arc::new(sibling)));
+        }
+    }
+
+    fn remove(&mut self, position: usize, len_utf16: usize) -> Vec<Run> {
+        let mut removed = Vec::new();
+        let root = Arc::make_mut(&mut self.root);
+        root.remove(position, position + len_utf16, &mut removed);
+        let sibling = root.split();
+        self.grow(sibling);
+        while let Some(child) = self.root.only_child() {
+            self.root = child;
+        }
+        removed
+    }
+
+    fn format(&mut self, mut position: usize, len_utf16: usize, attributes: &Attributes) {
+        for run in self.remove(position, len_utf16) {
+            let attributes = run.attributes.compose(attributes, false);
+            position = self.insert_run(position, Run { attributes, ..run });
+        }
+    }
+}

@@ -1,0 +1,146 @@
+use motet_ot::{Attributes, Delta, Embed, Operation};
+use proptest::{collection::vec, prelude::*};
+use serde_json::json;
+
+use super::{Content, ContentError};
+
+/// One random edit at relative places, to be fitted to whatever the content is.
+#[derive(Clone, Debug)]
+enum Edit {
+    Insert(f64, String, u8),
+    Embed(f64),
+    Delete(f64, f64),
+    Format(f64, f64, u8),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let place = || 0.0..=1.0_f64;
+    prop_oneof![
+        4 => (place(), "[ab\u{e9}\u{1f600}]{1,20}", 0..3_u8).prop_map(|(at, text, format)| Edit::Insert(at, text, format)),
+        1 => place().prop_map(Edit::Embed),
+        3 => (place(), place()).prop_map(|(at, len)| Edit::Delete(at, len * 0.3)),
+        2 => (place(), place(), 0..3_u8).prop_map(|(at, len, format)| Edit::Format(at, len, format)),
+    ]
+}
+
+fn attributes(format: u8) -> Attributes {
+    match format {
+        0 => Attributes::new(),
+        1 => Attributes::from_iter([("bold".to_owned(), json!(true))]),
+        _ => Attributes::from_iter([
+            ("bold".to_owned(), json!(null)),
+            ("link".to_owned(), json!("x")),
+        ]),
+    }
+}
+
+/// The naive model: a vector of UTF-16 units with their formats.
+type Model = Vec<(u16, bool, Attributes)>;
+
+fn place(model: &Model, at: f64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "a place within the model")]
+    let index = (at * model.len() as f64) as usize;
+    // Not inside a pair.
+    if index < model.len() && (0xdc00..0xe000).contains(&model[index].0) {
+        index - 1
+    } else {
+        index
+    }
+}
+
+fn apply(model: &mut Model, edit: &Edit) -> Delta {
+    match edit {
+        Edit::Insert(at, text, format) => {
+            let (at, attributes) = (place(model, *at), attributes(*format));
+            let units = text
+                .encode_utf16()
+                .map(|unit| (unit, false, attributes.clone()));
+            model.splice(at..at, units.collect::<Vec<_>>());
+            Delta::new().retain(at).insert_with(text, attributes)
+        }
+        Edit::Embed(at) => {
+            let at = place(model, *at);
+            model.insert(at, (0, true, Attributes::new()));
+            let embed = Embed::new(json!({ "image": "i" }).as_object().cloned().unwrap());
+            Delta::new()
+                .retain(at)
+                .insert_embed(embed, Attributes::new())
+        }
+        Edit::Delete(at, len) => {
+            let start = place(model, *at);
+            let end = place(model, (at + len).min(1.0)).max(start);
+            model.drain(start..end);
+            Delta::new().retain(start).delete(end - start)
+        }
+        Edit::Format(at, len, format) => {
+            let start = place(model, *at);
+            let end = place(model, (at + len).min(1.0)).max(start);
+            let set = attributes(*format);
+            for unit in &mut model[start..end] {
+                unit.2 = unit.2.compose(&set, false);
+            }
+            Delta::new().retain(start).retain_with(end - start, set)
+        }
+    }
+}
+
+fn units(content: &Content) -> Model {
+    let mut model = Model::new();
+    for operation in content.to_delta().ops() {
+        let Operation::Insert { insert, attributes } = operation else {
+            unreachable!()
+        };
+        match insert {
+            motet_ot::Insert::Text(text) => model.extend(
+                text.as_str()
+                    .encode_utf16()
+                    .map(|unit| (unit, false, attributes.clone())),
+            ),
+            motet_ot::Insert::Embed(_) => model.push((0, true, attributes.clone())),
+        }
+    }
+    model
+}
+
+proptest! {
+    #[test]
+    fn behaves_like_a_vector_of_units(edits in vec(edit(), 1..120)) {
+        let (mut content, mut model) = (Content::default(), Model::new());
+        for edit in &edits {
+            let before = content.clone();
+            let delta = apply(&mut model, edit);
+            content.apply(&delta).unwrap();
+            content.assert_invariants();
+            prop_assert_eq!(content.len_utf16(), model.len());
+            prop_assert_eq!(
+                before.to_delta().compose(&delta).unwrap(), content.to_delta(),
+                "a clone is not changed, and applying is composing"
+            );
+        }
+        prop_assert_eq!(units(&content), model);
+        content.to_delta().assert_normal();
+        let again = Content::from_delta(&content.to_delta()).unwrap();
+        again.assert_invariants();
+        prop_assert_eq!(again.to_delta(), content.to_delta());
+    }
+
+    #[test]
+    fn harmless_when_refused(text in "[a\u{1f600}]{1,40}", at in 0..60_usize, len in 1..60_usize) {
+        let mut content = Content::from_delta(&Delta::new().insert(&text)).unwrap();
+        let before = content.to_delta();
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let cut = |at: usize| at < units.len() && (0xdc00..0xe000).contains(&units[at]);
+        let expected = [at, at + len].into_iter().find_map(|position| {
+            if position > units.len() {
+                Some(ContentError::OutOfRange { position, len_utf16: units.len() })
+            } else {
+                cut(position).then_some(ContentError::SplitSurrogate { position })
+            }
+        });
+        let result = content.apply(&Delta::new().retain(at).delete(len));
+        prop_assert_eq!(result.err(), expected);
+        if expected.is_some() {
+            prop_assert_eq!(content.to_delta(), before);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a document tells its sessions.
+
+use std::sync::Arc;
+
+use motet_model::{ClientId, Revision};
+
+use crate::{Access, Changes, Presence, PresenceUpdate, content::Content};
+
+/// Something to send to one session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The session has joined.
+    Joined(Box<Joined>),
+    /// Changes, in order, directly after what the session was last sent.
+    ///
+    /// `live` is false when more are to come than this: the session is behind, and once these are
+    /// sent a [`Command::CatchUp`](crate::Command::CatchUp) asks for the next.
+    Changes {
+        /// The changes.
+        changes: Changes,
+        /// Whether later changes will be sent as they are committed.
+        live: bool,
+    },
+    /// The changes after `after` are no longer in memory: send those up to `through` from the log,
+    /// then ask to catch up from there.
+    ReadLog {
+        /// The revision that the session was last sent.
+        after: Revision,
+        /// A revision from which the document can go on.
+        through: Revision,
+    },
+    /// A submission that was committed before, and sent once more.
+    Acknowledged {
+        /// Its number.
+        seq: u64,
+        /// The revision that it was committed as.
+        revision: Revision,
+    },
+    /// A submission, or with no `seq` another command, was refused and has changed nothing.
+    Rejected {
+        /// Its number.
+        seq: Option<u64>,
+        /// Why.
+        reject: Reject,
+    },
+    /// Who came, moved and left.
+    Presence(Arc<PresenceUpdate>),
+    /// The session's rights are other ones now.
+    AccessChanged(Access),
+    /// The session is over; nothing more is sent to it.
+    Closed(CloseReason),
+}
+
+/// The answer to a join.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The revision that the session starts from.
+    pub revision: Revision,
+    /// The content at `revision`; `None` when the client said that it has it.
+    pub content: Option<Content>,
+    /// The name under which the client numbers its submissions.
+    pub client_id: ClientId,
+    /// The latest number known of this client, 0 if none.
+    pub last_seq: u64,
+    /// The session's colour.
+    pub color: u8,
+    /// What the session may do.
+    pub access: Access,
+    /// Who else is here; positions count in the document at the head.
+    pub presence: Vec<Presence>,
+}
+
+/// Why a submission or another command was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reject {
+    /// The session may only read. Take the edit back.
+    #[error("this session may not edit")]
+    ReadOnly,
+    /// The base, or the revision of a position, is later than the head. Read the document again.
+    #[error("revision {revision} is ahead of the document's head, {head}")]
+    RevisionAhead {
+        /// The revision named.
+        revision: Revision,
+        /// The head.
+        head: Revision,
+    },
+    /// The delta reaches past the end of the document. Take the edit back.
+    #[error("position {position} is out of range: the document is {len_utf16} long")]
+    OutOfRange {
+        /// The first position needed that does not exist.
+        position: usize,
+        /// The document's length.
+        len_utf16: usize,
+    },
+    /// The delta begins or ends inside a surrogate pair. Take the edit back.
+    #[error("position {position} is inside a surrogate pair")]
+    SplitSurrogate {
+        /// Where.
+        position: usize,
+    },
+    /// The number is 0, or stands for an earlier submission. Number submissions 1, 2, 3, …
+    #[error("seq {seq} was used before; the last one was {last}")]
+    SeqReused {
+        /// The number.
+        seq: u64,
+        /// The latest number of this client.
+        last: u64,
+    },
+    /// The document would become larger than it may be. Take the edit back.
+    #[error("the document would be longer than {max_utf16}")]
+    DocumentTooLarge {
+        /// The longest that a document may be, in UTF-16 code units.
+        max_utf16: usize,
+    },
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The document has as many sessions as it may have.
+    Full,
+    /// Another connection joined under the same client id.
+    Replaced,
+    /// The user may no longer read the document.
+    Forbidden,
+    /// The client says that it has a revision which the document has not reached.
+    RevisionAhead,
+}

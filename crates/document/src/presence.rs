@@ -1,0 +1,139 @@
+//! Who is here, and where: never stored, coalesced, and encoded once for all.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use motet_model::{SessionId, UserId};
+use motet_ot::{Delta, Operation, Side};
+
+/// Where a session's cursor is: from `anchor` to `head`, where the caret blinks. UTF-16 units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The end that stays while the selection grows.
+    pub anchor: usize,
+    /// The end that moves.
+    pub head: usize,
+}
+
+impl Selection {
+    /// A caret.
+    #[must_use]
+    pub fn caret(position: usize) -> Self {
+        Self {
+            anchor: position,
+            head: position,
+        }
+    }
+
+    /// Moves with the text when another session's change lands: text inserted at the caret comes
+    /// behind it.
+    pub(crate) fn transform(self, delta: &Delta) -> Self {
+        let moved = |position| delta.transform_position(position, Side::Right);
+        Self {
+            anchor: moved(self.anchor),
+            head: moved(self.head),
+        }
+    }
+}
+
+/// Where the caret is after typing `delta`: the end of its last insertion or deletion. `None` when it
+/// has neither.
+pub(crate) fn caret_after(delta: &Delta) -> Option<usize> {
+    let mut position = 0;
+    let mut caret = None;
+    for operation in delta.ops() {
+        match operation {
+            Operation::Retain { len_utf16, .. } => position += len_utf16,
+            Operation::Insert { insert, .. } => {
+                position += insert.len_utf16();
+                caret = Some(position);
+            }
+            Operation::Delete { .. } => caret = Some(position),
+        }
+    }
+    caret
+}
+
+/// What others see of a session. Positions count in the document at the head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Presence {
+    /// Whose.
+    pub session: SessionId,
+    /// The account.
+    pub user: UserId,
+    /// The account's name.
+    pub name: Arc<str>,
+    /// 0 to [`COLORS`] − 1.
+    pub color: u8,
+    /// The cursor, if the session shows one.
+    pub selection: Option<Selection>,
+    /// JSON text of an object, if the session gave one.
+    pub data: Option<Arc<str>>,
+}
+
+/// How many colours there are for sessions.
+pub(crate) const COLORS: u8 = 16;
+
+/// What has changed since the last update.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PresenceUpdate {
+    /// This is all there is: what is not in `joined` is gone.
+    pub reset: bool,
+    /// New here.
+    pub joined: Vec<Presence>,
+    /// Replace what was known.
+    pub updated: Vec<Presence>,
+    /// Gone.
+    pub left: Vec<SessionId>,
+    /// A place for the caller to keep the update's wire form, so that it is encoded once for all.
+    pub wire: OnceLock<Bytes>,
+}
+
+/// A silent session's presence is removed after this.
+pub(crate) const SILENT_MS: u64 = 30_000;
+
+/// How often silent sessions are looked for.
+pub(crate) const EXPIRY_INTERVAL_MS: u64 = 5_000;
+
+/// The least time between two updates in a room of `sessions`.
+///
+/// An update of everyone goes to everyone, so its cost is quadratic; waiting longer in a larger room
+/// keeps the messages per second that a client receives about constant.
+pub(crate) fn interval_ms(sessions: usize) -> u64 {
+    const LEAST_MS: u64 = 50;
+    const MOST_MS: u64 = 2_000;
+    const MS_PER_SESSION: u64 = 2;
+    (sessions as u64 * MS_PER_SESSION).clamp(LEAST_MS, MOST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_takes_the_caret_along() {
+        let cases = [
+            (Delta::new().retain(3).insert("ab"), Some(5)),
+            (Delta::new().retain(3).delete(2), Some(3)),
+            (Delta::new().insert("x").retain(4).delete(1), Some(5)),
+            (Delta::new(), None),
+        ];
+        for (delta, caret) in cases {
+            assert_eq!(caret_after(&delta), caret, "{delta:?}");
+        }
+    }
+
+    #[test]
+    fn text_inserted_at_a_caret_comes_behind_it() {
+        let insert = Delta::new().retain(3).insert("ab");
+        assert_eq!(Selection::caret(3).transform(&insert), Selection::caret(3));
+        assert_eq!(Selection::caret(4).transform(&insert), Selection::caret(6));
+    }
+
+    #[test]
+    fn larger_rooms_are_told_less_often() {
+        assert_eq!(interval_ms(2), 50);
+        assert!(interval_ms(300) > interval_ms(100));
+        assert_eq!(interval_ms(100_000), 2_000);
+    }
+}

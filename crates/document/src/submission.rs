@@ -1,0 +1,122 @@
+//! An edit on its way to the head of the document.
+
+use motet_model::{Change, ClientId, Revision, UserId};
+use motet_ot::{Decoded, Delta, Side};
+
+use crate::checkpoint::OpenError;
+
+/// What a client asks for: a delta made on the document at `base`.
+///
+/// [`Document::plan`](crate::Document::plan) takes it from a base within its window; an older one is
+/// first moved on with [`advance`](Self::advance), change by change, from the log.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    base: Revision,
+    seq: u64,
+    delta: Delta,
+    /// How much of the document the delta needs, however its last operation was written: `Delta`
+    /// drops a trailing retain, and a retain past the end is a client's error worth telling.
+    extent_utf16: usize,
+    /// Where the same submission was found in the log, if it was.
+    committed_as: Option<Revision>,
+}
+
+impl Submission {
+    /// A delta made on the document at `base`, numbered `seq` by its client.
+    #[must_use]
+    pub fn new(base: Revision, seq: u64, decoded: Decoded) -> Self {
+        let Decoded {
+            delta,
+            extent_utf16,
+        } = decoded;
+        Self {
+            base,
+            seq,
+            delta,
+            extent_utf16,
+            committed_as: None,
+        }
+    }
+
+    /// The revision that the delta stands on now.
+    #[must_use]
+    pub fn base(&self) -> Revision {
+        self.base
+    }
+
+    /// The client's number.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The delta on [`base`](Self::base).
+    #[must_use]
+    pub fn delta(&self) -> &Delta {
+        &self.delta
+    }
+
+    pub(crate) fn extent_utf16(&self) -> usize {
+        self.extent_utf16
+    }
+
+    pub(crate) fn committed_as(&self) -> Option<Revision> {
+        self.committed_as
+    }
+
+    pub(crate) fn into_delta(self) -> Delta {
+        self.delta
+    }
+
+    /// Moves the submission over the changes that directly follow its base, as read from the log.
+    ///
+    /// If one of them is this submission itself, sent before, that is remembered and the rest does
+    /// not matter. Costs a transform for each change.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`: a change does not hold a delta. The log is damaged; stop.
+    pub fn advance(
+        &mut self,
+        author: UserId,
+        client_id: &ClientId,
+        changes: &[Change],
+    ) -> Result<(), OpenError> {
+        for change in changes {
+            let delta = decode(change, self.base.next())?;
+            self.pass(author, client_id, change, &delta);
+        }
+        Ok(())
+    }
+
+    /// Moves the submission over the one change that follows its base.
+    pub(crate) fn pass(
+        &mut self,
+        author: UserId,
+        client_id: &ClientId,
+        change: &Change,
+        delta: &Delta,
+    ) {
+        self.base = self.base.next();
+        if self.committed_as.is_some() {
+            return;
+        }
+        if change.seq == self.seq && change.client_id == *client_id && change.author == author {
+            self.committed_as = Some(self.base);
+            return;
+        }
+        // A committed change stands on the left: in a tie its insertion comes first.
+        self.delta = delta.transform(&self.delta, Side::Left);
+        self.extent_utf16 = delta.transform_position(self.extent_utf16, Side::Right);
+    }
+}
+
+/// The delta that a change holds.
+pub(crate) fn decode(change: &Change, revision: Revision) -> Result<Delta, OpenError> {
+    motet_ot::decode(&change.delta)
+        .map(|decoded| decoded.delta)
+        .map_err(|error| OpenError::Corrupt {
+            revision,
+            detail: error.to_string(),
+        })
+}

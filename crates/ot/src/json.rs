@@ -1,0 +1,222 @@
+//! The JSON form, as quill-delta writes it: `{"ops":[{"retain":3},{"insert":"a"},…]}`.
+
+use motet_model::limits::OPERATIONS_MAX;
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value, error::Category};
+
+use crate::{Attributes, Delta, Embed, Insert, Operation, Text};
+
+/// Lengths add up to at most this, the largest whole number that JavaScript counts with.
+const LEN_UTF16_MAX: usize = 1 << 53;
+
+/// A delta as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The delta, made normal.
+    pub delta: Delta,
+    /// How much of a document it passes or removes as it was written, a trailing retain included.
+    pub extent_utf16: usize,
+}
+
+/// JSON that is not a delta.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Not JSON, or nested too deep.
+    #[error("not JSON: {detail}")]
+    Json {
+        /// What and where.
+        detail: String,
+    },
+    /// No object with a list `ops` of operations.
+    #[error("not a delta: {detail}")]
+    Shape {
+        /// What and where.
+        detail: String,
+    },
+    /// An operation that is neither insert, retain nor delete, or more than one of them.
+    #[error("operation {index} is not one of insert, retain and delete")]
+    Operation {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// A length that is not a positive whole number, or lengths that add up to too much.
+    #[error("operation {index} has a length that is not a positive whole number in range")]
+    Length {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// An insertion of nothing, or of what is neither text nor an object.
+    #[error("operation {index} inserts neither text nor an embed")]
+    Insert {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// A retain of an object: changes inside embeds are not supported.
+    #[error("operation {index} changes the inside of an embed, which is not supported")]
+    EmbedRetain {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// Text with half of a surrogate pair.
+    #[error("the text holds half of a surrogate pair: {detail}")]
+    SplitSurrogate {
+        /// What and where.
+        detail: String,
+    },
+    /// Too many operations.
+    #[error("a delta has at most {OPERATIONS_MAX} operations")]
+    TooMany,
+}
+
+#[derive(Deserialize)]
+struct RawDelta {
+    ops: Vec<RawOperation>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOperation {
+    insert: Option<Value>,
+    retain: Option<Value>,
+    delete: Option<Value>,
+    attributes: Option<Map<String, Value>>,
+}
+
+/// Reads a delta from its JSON form. O(n).
+///
+/// # Errors
+///
+/// As [`DecodeError`] says.
+pub fn decode(json: &[u8]) -> Result<Decoded, DecodeError> {
+    let raw: RawDelta = serde_json::from_slice(json).map_err(|error| refuse(&error))?;
+    if raw.ops.len() > OPERATIONS_MAX {
+        return Err(DecodeError::TooMany);
+    }
+    let mut delta = Delta::new();
+    let mut extent_utf16 = 0_usize;
+    let mut inserted_utf16 = 0_usize;
+    for (index, raw) in raw.ops.into_iter().enumerate() {
+        let operation = operation(index, raw)?;
+        let sum = match operation {
+            Operation::Insert { .. } => &mut inserted_utf16,
+            _ => &mut extent_utf16,
+        };
+        *sum += operation.len_utf16();
+        if *sum > LEN_UTF16_MAX {
+            return Err(DecodeError::Length { index });
+        }
+        delta.push(operation);
+    }
+    Ok(Decoded {
+        delta: delta.chop(),
+        extent_utf16,
+    })
+}
+
+fn refuse(error: &serde_json::Error) -> DecodeError {
+    let detail = error.to_string();
+    // The two ways in which serde_json finds half of a pair in an escape.
+    if detail.contains("surrogate") || detail.contains("unexpected end of hex escape") {
+        return DecodeError::SplitSurrogate { detail };
+    }
+    match error.classify() {
+        Category::Data => DecodeError::Shape { detail },
+        _ => DecodeError::Json { detail },
+    }
+}
+
+fn operation(index: usize, raw: RawOperation) -> Result<Operation, DecodeError> {
+    let attributes: Attributes = raw.attributes.into_iter().flatten().collect();
+    match (raw.insert, raw.retain, raw.delete) {
+        (Some(Value::String(text)), None, None) if !text.is_empty() => Ok(Operation::Insert {
+            insert: Insert::Text(Text::new(text)),
+            attributes,
+        }),
+        (Some(Value::Object(object)), None, None) if !object.is_empty() => Ok(Operation::Insert {
+            insert: Insert::Embed(Embed::new(object)),
+            attributes,
+        }),
+        (Some(_), None, None) => Err(DecodeError::Insert { index }),
+        (None, Some(Value::Object(_)), None) => Err(DecodeError::EmbedRetain { index }),
+        (None, Some(len), None) => Ok(Operation::Retain {
+            len_utf16: length(index, &len)?,
+            attributes,
+        }),
+        (None, None, Some(len)) if attributes.is_empty() => Ok(Operation::Delete {
+            len_utf16: length(index, &len)?,
+        }),
+        _ => Err(DecodeError::Operation { index }),
+    }
+}
+
+fn length(index: usize, value: &Value) -> Result<usize, DecodeError> {
+    value
+        .as_u64()
+        .and_then(|len| usize::try_from(len).ok())
+        .filter(|len| (1..=LEN_UTF16_MAX).contains(len))
+        .ok_or(DecodeError::Length { index })
+}
+
+impl Delta {
+    /// The JSON form. O(n).
+    ///
+    /// # Panics
+    ///
+    /// Never: a delta has only text keys.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("text keys")
+    }
+}
+
+impl Serialize for Delta {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("ops", self.ops())?;
+        map.end()
+    }
+}
+
+impl Serialize for Operation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let attributes = match self {
+            Self::Insert {
+                insert: Insert::Text(text),
+                attributes,
+            } => {
+                map.serialize_entry("insert", text.as_str())?;
+                Some(attributes)
+            }
+            Self::Insert {
+                insert: Insert::Embed(embed),
+                attributes,
+            } => {
+                map.serialize_entry("insert", embed.object())?;
+                Some(attributes)
+            }
+            Self::Retain {
+                len_utf16,
+                attributes,
+            } => {
+                map.serialize_entry("retain", len_utf16)?;
+                Some(attributes)
+            }
+            Self::Delete { len_utf16 } => {
+                map.serialize_entry("delete", len_utf16)?;
+                None
+            }
+        };
+        if let Some(attributes) = attributes.filter(|attributes| !attributes.is_empty()) {
+            map.serialize_entry("attributes", attributes)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}

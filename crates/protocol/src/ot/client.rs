@@ -1,0 +1,317 @@
+//! What clients send.
+
+use std::borrow::Cow;
+
+use motet_model::{ClientId, DocumentId, Revision, limits};
+use motet_ot::{DecodeError, Decoded};
+use serde::Deserialize;
+use serde_json::{error::Category, value::RawValue};
+
+use crate::ErrorCode;
+
+/// A message of a frame, and what of it matters whatever it says.
+#[derive(Debug)]
+pub struct Incoming {
+    /// The document that it names, on a connection that holds several.
+    pub document: Option<DocumentId>,
+    /// What it says, or why it was refused.
+    pub message: Result<ClientMessage, Refused>,
+}
+
+/// A message that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The code to answer with.
+    pub code: ErrorCode,
+    /// For the person who reads it.
+    pub message: String,
+    /// The submission that it was, where that is known.
+    pub seq: Option<u64>,
+}
+
+impl Refused {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            seq: None,
+        }
+    }
+}
+
+/// What a client can say. Positions and lengths are UTF-16 units.
+#[derive(Debug)]
+pub enum ClientMessage {
+    /// Authenticates, or renews the token.
+    Auth {
+        /// A JWT.
+        token: String,
+    },
+    /// Joins a document.
+    Join {
+        /// Which.
+        document: DocumentId,
+        /// The name under which the client numbers its submissions.
+        client_id: Option<ClientId>,
+        /// The revision to go on from.
+        revision: Option<Revision>,
+    },
+    /// Leaves it.
+    Leave,
+    /// A numbered submission.
+    Edit {
+        /// The client's number.
+        seq: u64,
+        /// The base.
+        revision: Revision,
+        /// The delta.
+        operation: Decoded,
+    },
+    /// A short form: the base is what the connection was last sent, the server counts.
+    ShortEdit {
+        /// The edit as a delta.
+        operation: Decoded,
+    },
+    /// Shows, moves or removes the cursor.
+    Select {
+        /// Anchor and head.
+        selection: Option<(usize, usize)>,
+        /// The revision that they count in, if not what the connection was last sent.
+        revision: Option<Revision>,
+    },
+    /// Replaces the free-form presence data: the JSON text of an object.
+    Describe {
+        /// `None` clears it.
+        data: Option<String>,
+    },
+    /// Wants a `pong`.
+    Ping,
+}
+
+/// All fields of all messages. One pass over the text, whatever the order of its fields.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    document_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    client_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    seq: Option<u64>,
+    revision: Option<Revision>,
+    #[serde(borrow)]
+    operation: Option<&'a RawValue>,
+    pos: Option<i64>,
+    len: Option<i64>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    attributes: Option<&'a RawValue>,
+    position: Option<i64>,
+    anchor: Option<i64>,
+    head: Option<i64>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+/// Reads a text frame: each of its messages, understood or refused.
+///
+/// # Errors
+///
+/// The frame as a whole is not JSON, or neither an object nor an array.
+pub fn decode(text: &str) -> Result<Vec<Incoming>, Refused> {
+    let invalid = |error: serde_json::Error| {
+        Refused::new(
+            ErrorCode::InvalidJson,
+            format!("the frame is not JSON: {error}"),
+        )
+    };
+    match text.trim_ascii_start().as_bytes().first() {
+        // The common case, without a second pass to find the end of each message.
+        Some(b'{') => Ok(vec![message(text)]),
+        Some(b'[') => {
+            let messages: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;
+            Ok(messages.into_iter().map(|raw| message(raw.get())).collect())
+        }
+        _ => {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(invalid)?;
+            Err(Refused::new(
+                ErrorCode::InvalidJson,
+                "a frame holds a JSON object, or an array of objects",
+            ))
+        }
+    }
+}
+
+fn message(text: &str) -> Incoming {
+    let fields = match serde_json::from_str::<Fields<'_>>(text) {
+        Ok(fields) => fields,
+        Err(error) => {
+            let code = match error.classify() {
+                Category::Data => ErrorCode::InvalidMessage,
+                _ => ErrorCode::InvalidJson,
+            };
+            let message = Err(Refused::new(code, error.to_string()));
+            return Incoming {
+                document: None,
+                message,
+            };
+        }
+    };
+    let document = match fields
+        .document_id
+        .as_deref()
+        .map(str::parse::<DocumentId>)
+        .transpose()
+    {
+        Ok(document) => document,
+        Err(error) => {
+            // There can be no document of that name.
+            let message = Err(Refused::new(ErrorCode::NotFound, error.to_string()));
+            return Incoming {
+                document: None,
+                message,
+            };
+        }
+    };
+    let seq = fields.seq;
+    let message = understand(document, fields).map_err(|refused| Refused { seq, ..refused });
+    Incoming { document, message }
+}
+
+fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<ClientMessage, Refused> {
+    Ok(match fields.r#type.as_ref() {
+        "auth" => ClientMessage::Auth {
+            token: required("token", fields.token)?.into_owned(),
+        },
+        "join_document" => ClientMessage::Join {
+            document: required("documentId", document)?,
+            client_id: fields
+                .client_id
+                .map(|id| id.parse())
+                .transpose()
+                .map_err(|error: motet_model::IdError| invalid(error.to_string()))?,
+            revision: fields.revision,
+        },
+        "leave_document" => ClientMessage::Leave,
+        "edit_operation" => ClientMessage::Edit {
+            seq: required("seq", fields.seq)?,
+            revision: required("revision", fields.revision)?,
+            operation: decode_delta(required("operation", fields.operation)?.get())?,
+        },
+        "insert" => {
+            let text = required("text", fields.text)?.get();
+            if !text.starts_with('"') {
+                return Err(invalid("text is not a string"));
+            }
+            short(fields.pos, format!(r#""insert":{text}"#), fields.attributes)?
+        }
+        "delete" => {
+            let len = position("len", required("len", fields.len)?)?;
+            short(fields.pos, format!(r#""delete":{len}"#), None)?
+        }
+        "format" => {
+            let len = position("len", required("len", fields.len)?)?;
+            let attributes = required("attributes", fields.attributes)?;
+            short(fields.pos, format!(r#""retain":{len}"#), Some(attributes))?
+        }
+        "cursor_update" => {
+            let at = position("position", required("position", fields.position)?)?;
+            ClientMessage::Select {
+                selection: Some((at, at)),
+                revision: fields.revision,
+            }
+        }
+        "selection_update" => {
+            let selection = match (fields.anchor, fields.head) {
+                (None, None) => None,
+                (anchor, head) => Some((
+                    position("anchor", required("anchor", anchor)?)?,
+                    position("head", required("head", head)?)?,
+                )),
+            };
+            ClientMessage::Select {
+                selection,
+                revision: fields.revision,
+            }
+        }
+        "presence_update" => ClientMessage::Describe {
+            data: presence_data(fields.data)?,
+        },
+        "ping" => ClientMessage::Ping,
+        unknown => {
+            let shown: String = unknown.chars().take(64).collect();
+            return Err(Refused::new(
+                ErrorCode::UnknownType,
+                format!("there is no message type {shown:?}"),
+            ));
+        }
+    })
+}
+
+fn required<T>(name: &str, field: Option<T>) -> Result<T, Refused> {
+    field.ok_or_else(|| invalid(format!("{name} is missing")))
+}
+
+fn invalid(message: impl Into<String>) -> Refused {
+    Refused::new(ErrorCode::InvalidMessage, message)
+}
+
+/// A position or length: negative ones deserve a clearer answer than "not an unsigned number".
+fn position(name: &str, value: i64) -> Result<usize, Refused> {
+    usize::try_from(value).map_err(|_| {
+        Refused::new(
+            ErrorCode::OutOfRange,
+            format!("{name} is negative: {value}"),
+        )
+    })
+}
+
+/// A short form is spelled out as a delta and read as one, so that both obey the same rules.
+fn short(
+    pos: Option<i64>,
+    edit: String,
+    attributes: Option<&RawValue>,
+) -> Result<ClientMessage, Refused> {
+    let retain = match position("pos", required("pos", pos)?)? {
+        0 => String::new(),
+        pos => format!(r#"{{"retain":{pos}}},"#),
+    };
+    let attributes = attributes
+        .map(|raw| format!(r#","attributes":{raw}"#))
+        .unwrap_or_default();
+    let delta = format!(r#"{{"ops":[{retain}{{{edit}{attributes}}}]}}"#);
+    Ok(ClientMessage::ShortEdit {
+        operation: decode_delta(&delta)?,
+    })
+}
+
+fn decode_delta(json: &str) -> Result<Decoded, Refused> {
+    motet_ot::decode(json.as_bytes()).map_err(|error| {
+        let code = match error {
+            DecodeError::SplitSurrogate { .. } => ErrorCode::SplitSurrogate,
+            _ => ErrorCode::InvalidOperation,
+        };
+        Refused::new(code, error.to_string())
+    })
+}
+
+fn presence_data(data: Option<&RawValue>) -> Result<Option<String>, Refused> {
+    let json = required("data", data)?.get();
+    if json == "null" {
+        return Ok(None);
+    }
+    if !json.starts_with('{') {
+        return Err(invalid("data is not an object"));
+    }
+    if json.len() > limits::PRESENCE_DATA_BYTES_MAX {
+        let max = limits::PRESENCE_DATA_BYTES_MAX;
+        return Err(invalid(format!("data is longer than {max} bytes")));
+    }
+    // A raw value may hold text that no decoder accepts: it must not reach the other clients.
+    serde_json::from_str::<serde_json::Value>(json).map_err(|error| invalid(error.to_string()))?;
+    Ok(Some(json.to_owned()))
+}

@@ -1,0 +1,7 @@
+//! The OT dialect: JSON text frames, each one message or an array of them.
+
+mod client;
+mod server;
+
+pub use client::{ClientMessage, Incoming, Refused, decode};
+pub use server::{Body, Cursor, ServerMessage, encode, frame, operation};

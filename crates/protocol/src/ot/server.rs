@@ -1,0 +1,178 @@
+//! What the server sends.
+//!
+//! A message is encoded once, as a [`Body`], and a body is joined into as many frames as there are
+//! receivers. On a connection that holds several documents each message names its document; a body
+//! is therefore a JSON object without its opening brace, which [`frame`] puts in front.
+
+use bytes::Bytes;
+use motet_model::{ClientId, DocumentId, Revision, SessionId, UserId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::ErrorCode;
+
+/// A message's JSON without the opening brace.
+pub type Body = Bytes;
+
+/// What the server can say, but for `operation`, which has [its own function](operation).
+#[derive(Debug, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+pub enum ServerMessage<'a> {
+    /// The answer to a join.
+    DocumentState {
+        /// Named here where the frame does not name it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        document_id: Option<DocumentId>,
+        /// The revision that the client starts from.
+        revision: Revision,
+        /// The content at `revision`: a delta's JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content: Option<&'a RawValue>,
+        /// The session's id.
+        session_id: SessionId,
+        /// The name under which the client numbers its submissions.
+        client_id: &'a ClientId,
+        /// The latest number known of that client.
+        last_seq: u64,
+        /// What the session may do.
+        role: &'a str,
+        /// The session's colour.
+        color: u8,
+        /// Who else is here.
+        presence: Vec<Cursor<'a>>,
+    },
+    /// A submission is durable.
+    Ack {
+        /// Its number.
+        seq: u64,
+        /// What it was committed as.
+        revision: Revision,
+    },
+    /// Who came, moved and left.
+    PresenceUpdate {
+        /// Whether this is the whole.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        reset: bool,
+        /// Came.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        joined: Vec<Cursor<'a>>,
+        /// Moved, or changed their data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        updated: Vec<Cursor<'a>>,
+        /// Left.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        left: &'a [SessionId],
+    },
+    /// The session's rights from here on.
+    PermissionChanged {
+        /// What the session may do.
+        role: &'a str,
+    },
+    /// The token was accepted.
+    Authenticated {
+        /// Whose it is.
+        user_id: UserId,
+        /// When its time is over, RFC 3339.
+        expires_at: &'a str,
+    },
+    /// The session is over, as asked.
+    LeftDocument {},
+    /// The answer to a ping.
+    Pong {},
+    /// A message was refused, or the connection is about to end.
+    Error {
+        /// Why.
+        code: ErrorCode,
+        /// For the person who reads it.
+        message: &'a str,
+        /// The submission.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+    },
+}
+
+/// What others see of a session.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cursor<'a> {
+    /// The session.
+    pub session_id: SessionId,
+    /// The account.
+    pub user_id: UserId,
+    /// The account's name.
+    pub name: &'a str,
+    /// A small number.
+    pub color: u8,
+    /// The end of the selection that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<usize>,
+    /// The end that moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<usize>,
+    /// Free-form JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<&'a RawValue>,
+}
+
+/// Encodes a message.
+///
+/// # Panics
+///
+/// Never: every message has a JSON form.
+#[must_use]
+pub fn encode(message: &ServerMessage<'_>) -> Body {
+    let json = serde_json::to_vec(message).expect("messages have only text keys");
+    Bytes::from(json).slice(1..)
+}
+
+/// Encodes a change for the sessions that did not make it. `delta` is its JSON as the log holds it:
+/// it is neither read nor written anew. `session` is left out where it is not known.
+#[must_use]
+pub fn operation(
+    revision: Revision,
+    user: UserId,
+    session: Option<SessionId>,
+    delta: &[u8],
+) -> Body {
+    const FIXED_BYTES: usize = 192;
+    let mut body = Vec::with_capacity(FIXED_BYTES + delta.len());
+    let head = format!(r#""type":"operation","revision":{revision},"userId":"{user}","#);
+    body.extend_from_slice(head.as_bytes());
+    if let Some(session) = session {
+        body.extend_from_slice(format!(r#""sessionId":"{session}","#).as_bytes());
+    }
+    body.extend_from_slice(br#""operation":"#);
+    body.extend_from_slice(delta);
+    body.push(b'}');
+    Bytes::from(body)
+}
+
+/// Joins messages into one frame; the id names the document on a connection that holds several.
+#[must_use]
+pub fn frame(messages: &[(Option<DocumentId>, Body)]) -> Vec<u8> {
+    const PREFIX_BYTES: usize = 56;
+    let size: usize = messages
+        .iter()
+        .map(|(_, body)| body.len() + PREFIX_BYTES)
+        .sum();
+    let mut frame = Vec::with_capacity(size + 2);
+    let alone = messages.len() == 1;
+    if !alone {
+        frame.push(b'[');
+    }
+    for (index, (document, body)) in messages.iter().enumerate() {
+        frame.extend_from_slice(if index == 0 { b"{" } else { b",{" });
+        if let Some(document) = document {
+            frame.extend_from_slice(format!(r#""documentId":"{document}","#).as_bytes());
+        }
+        frame.extend_from_slice(body);
+    }
+    if !alone {
+        frame.push(b']');
+    }
+    frame
+}

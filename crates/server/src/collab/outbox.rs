@@ -1,0 +1,133 @@
+//! What waits for one session's socket: bounded, and never the reason for a gap.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use motet_document::Event;
+use motet_model::limits::OUTBOX_BYTES_MAX;
+use motet_protocol::ErrorCode;
+use tokio::sync::Notify;
+
+/// The queue between a document and one session's writer.
+///
+/// # Invariants
+///
+/// - **bounded**: it holds at most [`OUTBOX_BYTES_MAX`], or one event that is larger by itself.
+/// - **no gap**: once an event did not fit, changes and presence are refused until the document
+///   answers the writer's request to catch up.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    /// Wakes the connection's writer, which serves all its sessions.
+    writer: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    size_bytes: usize,
+    /// An event did not fit, and the document has not yet begun to send again.
+    behind: bool,
+    /// The writer has not yet asked for that.
+    ask: bool,
+    /// The session is over, once the events before have been sent.
+    closed: Option<ErrorCode>,
+}
+
+/// An event did not fit: the document must count the session as behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+/// What a writer takes out at once.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) events: VecDeque<Event>,
+    /// Some were dropped: ask the document to catch up, once these are sent.
+    pub(crate) behind: bool,
+    /// The session is over.
+    pub(crate) closed: Option<ErrorCode>,
+}
+
+impl Outbox {
+    pub(crate) fn new(writer: Arc<Notify>) -> Self {
+        Self { queue: Mutex::default(), writer }
+    }
+
+    /// Adds an event, unless the session is behind.
+    pub(crate) fn push(&self, event: Event) -> Result<(), Overflow> {
+        let size_bytes = size_bytes(&event);
+        let replaceable = matches!(event, Event::Changes { .. } | Event::Presence(_));
+        let mut queue = self.lock();
+        if replaceable && queue.behind {
+            return Ok(());
+        }
+        if replaceable
+            && !queue.events.is_empty()
+            && queue.size_bytes + size_bytes > OUTBOX_BYTES_MAX
+        {
+            queue.events.retain(|event| {
+                !matches!(event, Event::Changes { .. } | Event::Presence(_))
+            });
+            queue.size_bytes = queue.events.iter().map(self::size_bytes).sum();
+            queue.behind = true;
+            queue.ask = true;
+            drop(queue);
+            self.writer.notify_one();
+            return Err(Overflow);
+        }
+        queue.size_bytes += size_bytes;
+        queue.events.push_back(event);
+        drop(queue);
+        self.writer.notify_one();
+        Ok(())
+    }
+
+    /// How much waits.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.lock().size_bytes
+    }
+
+    /// Takes everything.
+    pub(crate) fn take(&self) -> Taken {
+        let mut queue = self.lock();
+        queue.size_bytes = 0;
+        let behind = std::mem::take(&mut queue.ask);
+        Taken { events: std::mem::take(&mut queue.events), behind, closed: queue.closed }
+    }
+
+    /// Ends the session; what was pushed before is still sent.
+    pub(crate) fn close(&self, code: ErrorCode) {
+        let mut queue = self.lock();
+        queue.closed.get_or_insert(code);
+        queue.behind = true;
+        drop(queue);
+        self.writer.notify_one();
+    }
+
+    /// The document is about to answer a request to catch up: from here on everything counts again.
+    pub(crate) fn resume(&self) {
+        self.lock().behind = false;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        // A queue is whole after every statement above, so a panic elsewhere does not spoil it.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// About what an event weighs on the wire.
+fn size_bytes(event: &Event) -> usize {
+    const MESSAGE_BYTES: usize = 192;
+    match event {
+        Event::Changes { changes, .. } => {
+            changes.iter().map(|entry| MESSAGE_BYTES + entry.change.delta.len()).sum()
+        }
+        Event::Presence(update) => {
+            MESSAGE_BYTES * (update.joined.len() + update.updated.len() + update.left.len())
+        }
+        Event::Joined(joined) => MESSAGE_BYTES * (1 + joined.presence.len()),
+        _ => MESSAGE_BYTES,
+    }
+}

@@ -1,0 +1,86 @@
+//! Which documents are open.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use motet_log::DocumentLog;
+use motet_model::{DocumentId, limits};
+use tokio::sync::mpsc;
+
+use super::room::{self, Request, Shared};
+
+/// The inbox of a room.
+pub(crate) type RoomSender = mpsc::Sender<Request>;
+
+/// The open documents of this node. Each has one task, and its inbox stands here.
+pub(crate) struct Registry<L> {
+    rooms: Mutex<Rooms>,
+    shared: Shared<L>,
+}
+
+#[derive(Default)]
+struct Rooms {
+    open: HashMap<DocumentId, RoomSender>,
+    /// No room opens any more.
+    draining: bool,
+}
+
+impl<L: DocumentLog + Clone> Registry<L> {
+    pub(crate) fn new(shared: Shared<L>) -> Arc<Self> {
+        Arc::new(Self { rooms: Mutex::default(), shared })
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<L> {
+        &self.shared
+    }
+
+    /// The document's inbox; opens the document if it is not open. `None` while draining.
+    pub(crate) fn open(self: &Arc<Self>, id: DocumentId) -> Option<RoomSender> {
+        let mut rooms = self.lock();
+        if rooms.draining {
+            return None;
+        }
+        if let Some(sender) = rooms.open.get(&id) {
+            return Some(sender.clone());
+        }
+        let (sender, inbox) = mpsc::channel(limits::BATCH_COMMANDS_MAX);
+        rooms.open.insert(id, sender.clone());
+        tokio::spawn(room::run(id, self.shared.clone(), Arc::clone(self), inbox));
+        Some(sender)
+    }
+
+    /// The document's inbox, if it is open.
+    pub(crate) fn get(&self, id: DocumentId) -> Option<RoomSender> {
+        self.lock().open.get(&id).cloned()
+    }
+
+    /// A room that ends takes itself out.
+    pub(crate) fn remove(&self, id: DocumentId) {
+        self.lock().open.remove(&id);
+    }
+
+    /// Takes a room out if nobody has its inbox and nothing is in it. Inboxes are handed out under
+    /// the same lock, so nobody can come in between.
+    pub(crate) fn remove_idle(&self, id: DocumentId, inbox: &mpsc::Receiver<Request>) -> bool {
+        let mut rooms = self.lock();
+        let idle = inbox.is_empty() && inbox.sender_strong_count() == 1;
+        if idle {
+            rooms.open.remove(&id);
+        }
+        idle
+    }
+
+    /// From here on no room opens; returns those that are open.
+    pub(crate) fn drain(&self) -> Vec<RoomSender> {
+        let mut rooms = self.lock();
+        rooms.draining = true;
+        rooms.open.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rooms> {
+        // The map is whole after every statement, so a panic elsewhere does not spoil it.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,1 +1,167 @@
-//! Placeholder.
+//! The source of truth of each document: its changes, in order.
+//!
+//! [`DocumentLog`] is the interface, [`SqliteLog`] the embedded store, [`MemoryLog`] the model that it
+//! is tested against. A log takes deltas and updates as opaque bytes.
+//!
+//! # Not here
+//!
+//! What a change means (`document`), who may append (`server`).
+
+mod codec;
+mod error;
+mod memory;
+mod sqlite;
+
+use motet_model::{Change, Checkpoint, DocumentId, Revision};
+
+pub use error::LogError;
+pub use memory::MemoryLog;
+pub use sqlite::SqliteLog;
+
+/// The append-only log of each document's committed changes.
+///
+/// # Invariants
+///
+/// - **dense**: revisions are 1, 2, 3, …
+/// - **fenced**: at most one append succeeds after a given base.
+/// - **durable**: `Ok` means stored, as this backend's `# Durability` section defines.
+/// - **prefix**: a change, once read, never changes.
+///
+/// A document needs no creation: one that was never written has revision 0.
+pub trait DocumentLog: Send + Sync + 'static {
+    /// Appends `changes` directly after `base`, all or none, and returns the new head.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict`: the head is not `base`; nothing was written. `Unknown`: it may have been written;
+    /// read before retrying. `Deleted`, `Unavailable`: nothing was written.
+    fn append(
+        &self,
+        id: DocumentId,
+        base: Revision,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = Result<Revision, LogError>> + Send;
+
+    /// The number of changes.
+    ///
+    /// # Errors
+    ///
+    /// `Deleted`, `Unavailable`.
+    fn head(&self, id: DocumentId) -> impl Future<Output = Result<Revision, LogError>> + Send;
+
+    /// The changes after `after`, in order: at least one if there is one, and then as many as fit in
+    /// `bytes_max`.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `NewerFormat`, `Deleted`, `Unavailable`.
+    fn read(
+        &self,
+        id: DocumentId,
+        after: Revision,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<Change>, LogError>> + Send;
+
+    /// The latest checkpoint at or before `at_most`.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `NewerFormat`, `Deleted`, `Unavailable`.
+    fn checkpoint(
+        &self,
+        id: DocumentId,
+        at_most: Revision,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, LogError>> + Send;
+
+    /// Stores a checkpoint. It only saves time: losing one loses nothing.
+    ///
+    /// Kept are the latest of each power-of-two distance from the newest, so that their number grows
+    /// with the logarithm of the history.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict`: the checkpoint is past the head. `Deleted`, `Unavailable`.
+    fn put_checkpoint(
+        &self,
+        id: DocumentId,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<(), LogError>> + Send;
+
+    /// Removes a document's changes and checkpoints for good. Its id is never used again. Deleting it
+    /// once more changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Unknown`: try again. `Unavailable`.
+    fn delete(&self, id: DocumentId) -> impl Future<Output = Result<(), LogError>> + Send;
+}
+
+impl<L: DocumentLog> DocumentLog for std::sync::Arc<L> {
+    fn append(
+        &self,
+        id: DocumentId,
+        base: Revision,
+        changes: Vec<Change>,
+    ) -> impl Future<Output = Result<Revision, LogError>> + Send {
+        (**self).append(id, base, changes)
+    }
+
+    fn head(&self, id: DocumentId) -> impl Future<Output = Result<Revision, LogError>> + Send {
+        (**self).head(id)
+    }
+
+    fn read(
+        &self,
+        id: DocumentId,
+        after: Revision,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Vec<Change>, LogError>> + Send {
+        (**self).read(id, after, bytes_max)
+    }
+
+    fn checkpoint(
+        &self,
+        id: DocumentId,
+        at_most: Revision,
+    ) -> impl Future<Output = Result<Option<Checkpoint>, LogError>> + Send {
+        (**self).checkpoint(id, at_most)
+    }
+
+    fn put_checkpoint(
+        &self,
+        id: DocumentId,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<(), LogError>> + Send {
+        (**self).put_checkpoint(id, checkpoint)
+    }
+
+    fn delete(&self, id: DocumentId) -> impl Future<Output = Result<(), LogError>> + Send {
+        (**self).delete(id)
+    }
+}
+
+/// The checkpoints to keep, of those at `revisions` in ascending order: for each power of two, the
+/// newest that is at least so far behind the last one.
+pub(crate) fn thinned(revisions: &[Revision]) -> Vec<Revision> {
+    let Some(last) = revisions.last() else {
+        return Vec::new();
+    };
+    let mut kept: Vec<Revision> = Vec::new();
+    let mut bucket = None;
+    for revision in revisions.iter().rev() {
+        let distance = last.since(*revision);
+        let of = (distance > 0).then(|| distance.ilog2());
+        if kept.is_empty() || of != bucket {
+            kept.push(*revision);
+            bucket = of;
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// About what a change weighs where it is stored.
+pub(crate) fn size_bytes(change: &Change) -> usize {
+    const FIELDS_BYTES: usize = 64;
+    FIELDS_BYTES + change.delta.len() + change.update.len()
+}

@@ -1,0 +1,203 @@
+//! The embedded store: one SQLite file, one writer, group commit.
+
+mod reader;
+mod schema;
+mod writer;
+
+use std::{
+    fs::{File, TryLockError},
+    path::Path,
+};
+
+use bytes::Bytes;
+use motet_model::{Change, Checkpoint, DocumentId, Revision};
+
+use self::{
+    reader::Readers,
+    writer::{Request, Writer},
+};
+use crate::{
+    DocumentLog, LogError,
+    codec::{self, Place},
+};
+
+/// A log in a SQLite file.
+///
+/// One thread writes. It takes every append that is waiting, of whatever document, into one
+/// transaction: one fsync carries all that arrived while the last one ran. Reads run beside it on
+/// connections of their own.
+///
+/// # Durability
+///
+/// SQLite's write-ahead log with `synchronous=FULL`: `Ok` means that the change has been through
+/// fsync. It survives the end of the process at any moment, and a loss of power if the disk keeps its
+/// promise. Of an append that was under way either all or nothing is there afterwards.
+#[derive(Debug)]
+pub struct SqliteLog {
+    writer: Writer,
+    readers: Readers,
+    /// Held as long as the log is open: one process, one writer.
+    _lock: File,
+}
+
+impl SqliteLog {
+    /// Opens the log in the file `path`, and makes it if it is not there. The folder must exist.
+    ///
+    /// # Errors
+    ///
+    /// `InUse`: another process has it open. `NewerFormat`. `Unavailable`: the file cannot be used.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let lock = lock(&path.with_extension("lock"))?;
+        let connection = schema::open(path)?;
+        Ok(Self {
+            writer: Writer::start(connection)?,
+            readers: Readers::new(path),
+            _lock: lock,
+        })
+    }
+}
+
+fn lock(path: &Path) -> Result<File, LogError> {
+    let unavailable = |error: std::io::Error| LogError::Unavailable {
+        detail: format!("{}: {error}", path.display()),
+    };
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(unavailable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::InUse {
+            path: path.display().to_string(),
+        }),
+        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+impl DocumentLog for SqliteLog {
+    async fn append(
+        &self,
+        id: DocumentId,
+        base: Revision,
+        changes: Vec<Change>,
+    ) -> Result<Revision, LogError> {
+        if changes.is_empty() {
+            let head = self.head(id).await?;
+            return if head == base {
+                Ok(head)
+            } else {
+                Err(LogError::Conflict { head })
+            };
+        }
+        let last = base.plus(changes.len() as u64);
+        let place = Place {
+            id,
+            first: base.next(),
+            last,
+        };
+        // Encoded here, beside the writer, which does nothing that others could do.
+        let record = codec::encode_changes(place, &changes);
+        self.writer
+            .ask(|reply| Request::Append {
+                place,
+                record,
+                reply,
+            })
+            .await
+    }
+
+    async fn head(&self, id: DocumentId) -> Result<Revision, LogError> {
+        self.readers
+            .run(move |connection| reader::head(connection, id))
+            .await
+    }
+
+    async fn read(
+        &self,
+        id: DocumentId,
+        after: Revision,
+        bytes_max: usize,
+    ) -> Result<Vec<Change>, LogError> {
+        self.readers
+            .run(move |connection| reader::read(connection, id, after, bytes_max))
+            .await
+    }
+
+    async fn checkpoint(
+        &self,
+        id: DocumentId,
+        at_most: Revision,
+    ) -> Result<Option<Checkpoint>, LogError> {
+        self.readers
+            .run(move |connection| reader::checkpoint(connection, id, at_most))
+            .await
+    }
+
+    async fn put_checkpoint(&self, id: DocumentId, checkpoint: Checkpoint) -> Result<(), LogError> {
+        let Checkpoint { revision, state } = checkpoint;
+        let place = Place {
+            id,
+            first: revision,
+            last: revision,
+        };
+        let record = codec::encode_checkpoint(place, &state);
+        self.writer
+            .ask(|reply| Request::Checkpoint {
+                place,
+                record,
+                reply,
+            })
+            .await
+    }
+
+    async fn delete(&self, id: DocumentId) -> Result<(), LogError> {
+        self.writer.ask(|reply| Request::Delete { id, reply }).await
+    }
+}
+
+/// A document as the table of documents has it.
+#[derive(Clone, Copy, Debug)]
+struct Document {
+    number: i64,
+    head: Revision,
+    deleted: bool,
+}
+
+fn document(
+    connection: &rusqlite::Connection,
+    id: DocumentId,
+) -> Result<Option<Document>, rusqlite::Error> {
+    use rusqlite::OptionalExtension;
+    connection
+        .prepare_cached("SELECT number, head, deleted FROM documents WHERE id = ?1")?
+        .query_row([id.to_bytes().as_slice()], |row| {
+            Ok(Document {
+                number: row.get(0)?,
+                head: revision(row.get(1)?),
+                deleted: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
+/// Revisions are stored as SQLite's signed integers.
+fn revision(stored: i64) -> Revision {
+    Revision::new(stored.try_into().unwrap_or(0))
+}
+
+fn stored(revision: Revision) -> i64 {
+    revision.get().try_into().unwrap_or(i64::MAX)
+}
+
+/// Nothing was written.
+fn unavailable(error: &rusqlite::Error) -> LogError {
+    LogError::Unavailable {
+        detail: error.to_string(),
+    }
+}
+
+fn blob(row: &rusqlite::Row<'_>, index: usize) -> Result<Bytes, rusqlite::Error> {
+    row.get::<_, Vec<u8>>(index).map(Bytes::from)
+}

@@ -1,0 +1,158 @@
+//! Reads, beside the writer.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use motet_model::{Change, Checkpoint, DocumentId, Revision};
+use rusqlite::{Connection, params};
+
+use super::{Document, blob, document, revision, schema, stored, unavailable};
+use crate::{
+    LogError,
+    codec::{self, Place},
+    size_bytes,
+};
+
+/// Most connections that are kept open while nobody reads.
+const IDLE_MAX: usize = 4;
+
+/// Connections for reading, opened as needed. Each read runs on a thread that may block.
+#[derive(Debug)]
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Arc::default(),
+        }
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<Result<T, LogError>, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
+        let task = tokio::task::spawn_blocking(move || {
+            let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok);
+            let connection = connection.map_err(|error| unavailable(&error))?;
+            let result = read(&connection).map_err(|error| unavailable(&error))?;
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_MAX {
+                idle.push(connection);
+            }
+            result
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(LogError::Unavailable {
+                detail: error.to_string(),
+            })
+        })
+    }
+}
+
+type Outcome<T> = Result<Result<T, LogError>, rusqlite::Error>;
+
+/// Runs `read` on a document that is there, or gives what an unwritten one has.
+fn existing<T>(
+    connection: &Connection,
+    id: DocumentId,
+    unwritten: T,
+    read: impl FnOnce(Document) -> Outcome<T>,
+) -> Outcome<T> {
+    match document(connection, id)? {
+        None => Ok(Ok(unwritten)),
+        Some(found) if found.deleted => Ok(Err(LogError::Deleted { id })),
+        Some(found) => read(found),
+    }
+}
+
+pub(super) fn head(connection: &Connection, id: DocumentId) -> Outcome<Revision> {
+    existing(connection, id, Revision::ZERO, |found| Ok(Ok(found.head)))
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    id: DocumentId,
+    after: Revision,
+    bytes_max: usize,
+) -> Outcome<Vec<Change>> {
+    existing(connection, id, Vec::new(), |found| {
+        let mut statement = connection.prepare_cached(
+            "SELECT first, last, record FROM appends WHERE document = ?1 AND last > ?2 ORDER BY last",
+        )?;
+        let mut rows = statement.query(params![found.number, stored(after)])?;
+        let mut changes: Vec<Change> = Vec::new();
+        let mut budget = bytes_max;
+        let mut next = after.next();
+        while let Some(row) = rows.next()? {
+            let place = Place {
+                id,
+                first: revision(row.get(0)?),
+                last: revision(row.get(1)?),
+            };
+            if place.first > next {
+                let detail = format!("the changes before {} are missing", place.first);
+                return Ok(Err(LogError::Corrupt {
+                    id,
+                    revision: next,
+                    detail,
+                }));
+            }
+            let record = match codec::decode_changes(place, &blob(row, 2)?) {
+                Ok(record) => record,
+                Err(error) => return Ok(Err(error)),
+            };
+            let skip = usize::try_from(next.since(place.first)).unwrap_or(usize::MAX);
+            for change in record.into_iter().skip(skip) {
+                let size = size_bytes(&change);
+                if size > budget && !changes.is_empty() {
+                    return Ok(Ok(changes));
+                }
+                budget = budget.saturating_sub(size);
+                changes.push(change);
+            }
+            next = place.last.next();
+        }
+        if next <= found.head {
+            let detail = format!("the changes up to {} are missing", found.head);
+            return Ok(Err(LogError::Corrupt {
+                id,
+                revision: next,
+                detail,
+            }));
+        }
+        Ok(Ok(changes))
+    })
+}
+
+pub(super) fn checkpoint(
+    connection: &Connection,
+    id: DocumentId,
+    at_most: Revision,
+) -> Outcome<Option<Checkpoint>> {
+    existing(connection, id, None, |found| {
+        let mut statement = connection.prepare_cached(
+            "SELECT revision, record FROM checkpoints
+             WHERE document = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1",
+        )?;
+        let mut rows = statement.query(params![found.number, stored(at_most)])?;
+        let Some(row) = rows.next()? else {
+            return Ok(Ok(None));
+        };
+        let revision = revision(row.get(0)?);
+        let place = Place {
+            id,
+            first: revision,
+            last: revision,
+        };
+        let state = codec::decode_checkpoint(place, &blob(row, 1)?);
+        Ok(state.map(|state| Some(Checkpoint { revision, state })))
+    })
+}

@@ -1,0 +1,72 @@
+//! The tables, and how one file's are brought up to date.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::unavailable;
+use crate::LogError;
+
+/// Each step leads from the version that is its index to the next one.
+const STEPS: &[&str] = &["
+    CREATE TABLE documents (
+        number  INTEGER PRIMARY KEY,
+        id      BLOB    NOT NULL UNIQUE,
+        head    INTEGER NOT NULL,
+        deleted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+
+    -- One row for each append, so that all or none of its changes are there.
+    CREATE TABLE appends (
+        document INTEGER NOT NULL,
+        last     INTEGER NOT NULL,
+        first    INTEGER NOT NULL,
+        record   BLOB    NOT NULL,
+        PRIMARY KEY (document, last)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE checkpoints (
+        document INTEGER NOT NULL,
+        revision INTEGER NOT NULL,
+        record   BLOB    NOT NULL,
+        PRIMARY KEY (document, revision)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// How long a reader waits for a lock that only a checkpoint of the write-ahead log can hold.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the file for writing, with the latest tables.
+pub(super) fn open(path: &Path) -> Result<Connection, LogError> {
+    let mut connection = Connection::open(path).map_err(|error| unavailable(&error))?;
+    prepare(&mut connection).map_err(|error| unavailable(&error))??;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection) -> Result<Result<(), LogError>, rusqlite::Error> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Freed pages of deleted documents are overwritten: what is deleted must not be found.
+    connection.pragma_update(None, "secure_delete", "on")?;
+    let transaction = connection.transaction()?;
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let supported = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    if found > supported {
+        return Ok(Err(LogError::NewerFormat { found, supported }));
+    }
+    for step in &STEPS[found as usize..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", supported)?;
+    transaction.commit()?;
+    Ok(Ok(()))
+}
+
+/// Opens the file for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}

@@ -113,8 +113,11 @@ where
 }
 
 fn edit(seq: usize, revision: u64, position: u64) -> String {
-    let retain =
-        if position == 0 { String::new() } else { format!(r#"{{"retain":{position}}},"#) };
+    let retain = if position == 0 {
+        String::new()
+    } else {
+        format!(r#"{{"retain":{position}}},"#)
+    };
     format!(
         r#"{{"type":"edit_operation","seq":{seq},"revision":{revision},"operation":{{"ops":[{retain}{{"insert":"x"}}]}}}}"#
     )
@@ -130,7 +133,9 @@ fn messages(frame: &str) -> impl Iterator<Item = &str> {
 fn read(message: &str, now: Instant, seen: &mut Seen) -> anyhow::Result<Option<u64>> {
     let number = |field: &str| {
         let (_, rest) = message.split_once(field)?;
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         rest[..end].parse::<u64>().ok()
     };
     if message.starts_with("error") {
@@ -141,7 +146,8 @@ fn read(message: &str, now: Instant, seen: &mut Seen) -> anyhow::Result<Option<u
     }
     let revision = number(r#""revision":"#).context("no revision")?;
     if message.starts_with("ack") {
-        seen.acks.push((number(r#""seq":"#).context("no seq")?, revision));
+        seen.acks
+            .push((number(r#""seq":"#).context("no seq")?, revision));
     } else {
         seen.arrivals.push((revision, now));
     }
@@ -151,12 +157,25 @@ fn read(message: &str, now: Instant, seen: &mut Seen) -> anyhow::Result<Option<u
 fn evaluate(seen: &[Seen], counted_from: Instant, editors: usize) -> Run {
     // The due time of each revision whose edit counts.
     let acknowledged = seen.iter().flat_map(|editor| {
-        let due = |seq: u64| editor.due.get(usize::try_from(seq).ok()?.checked_sub(1)?).copied();
-        editor.acks.iter().filter_map(move |&(seq, revision)| Some((revision, due(seq)?)))
+        let due = |seq: u64| {
+            editor
+                .due
+                .get(usize::try_from(seq).ok()?.checked_sub(1)?)
+                .copied()
+        };
+        editor
+            .acks
+            .iter()
+            .filter_map(move |&(seq, revision)| Some((revision, due(seq)?)))
     });
-    let due: std::collections::HashMap<u64, Instant> =
-        acknowledged.filter(|(_, due)| *due >= counted_from).collect();
-    let sent = seen.iter().flat_map(|it| &it.due).filter(|due| **due >= counted_from).count();
+    let due: std::collections::HashMap<u64, Instant> = acknowledged
+        .filter(|(_, due)| *due >= counted_from)
+        .collect();
+    let sent = seen
+        .iter()
+        .flat_map(|it| &it.due)
+        .filter(|due| **due >= counted_from)
+        .count();
     let mut latency_us = Histogram::new(3).expect("three digits are allowed");
     let mut delivered = 0;
     for &(revision, at) in seen.iter().flat_map(|editor| &editor.arrivals) {
@@ -166,5 +185,10 @@ fn evaluate(seen: &[Seen], counted_from: Instant, editors: usize) -> Run {
             latency_us.saturating_record(us.unwrap_or(u64::MAX));
         }
     }
-    Run { latency_us, sent, delivered, expected: sent * (editors - 1) }
+    Run {
+        latency_us,
+        sent,
+        delivered,
+        expected: sent * (editors - 1),
+    }
 }

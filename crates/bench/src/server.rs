@@ -31,7 +31,10 @@ impl Server {
         let stdout = child.stdout.take().context("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let address = loop {
-            let line = lines.next_line().await?.context("the server ended at once")?;
+            let line = lines
+                .next_line()
+                .await?
+                .context("the server ended at once")?;
             if let Some(url) = line.strip_prefix("motet listening on http://") {
                 break url.trim().to_owned();
             }
@@ -43,16 +46,27 @@ impl Server {
         });
         let answer = post(&address, "auth/register", None, &account)?;
         let token = text(&answer, "token")?;
-        Ok(Self { child, address, token, _data: data })
+        Ok(Self {
+            child,
+            address,
+            token,
+            _data: data,
+        })
     }
 
     pub(crate) fn create_document(&self) -> anyhow::Result<String> {
         let body = json!({ "title": "Bench" });
-        text(&post(&self.address, "documents", Some(&self.token), &body)?, "documentId")
+        text(
+            &post(&self.address, "documents", Some(&self.token), &body)?,
+            "documentId",
+        )
     }
 
     pub(crate) fn socket_url(&self, document: &str) -> String {
-        format!("ws://{}/collab/{document}?token={}", self.address, self.token)
+        format!(
+            "ws://{}/collab/{document}?token={}",
+            self.address, self.token
+        )
     }
 
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
@@ -67,10 +81,16 @@ fn post(address: &str, path: &str, token: Option<&str>, body: &Value) -> anyhow:
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let answer = request.send(body.to_string())?.into_body().read_to_string()?;
+    let answer = request
+        .send(body.to_string())?
+        .into_body()
+        .read_to_string()?;
     Ok(serde_json::from_str(&answer)?)
 }
 
 fn text(answer: &Value, field: &str) -> anyhow::Result<String> {
-    Ok(answer[field].as_str().with_context(|| format!("no {field} in {answer}"))?.to_owned())
+    Ok(answer[field]
+        .as_str()
+        .with_context(|| format!("no {field} in {answer}"))?
+        .to_owned())
 }

@@ -21,7 +21,10 @@ pub struct IdError {
 impl IdError {
     fn new(kind: &'static str, text: &str) -> Self {
         // The text came from outside: keep the message short whatever it was.
-        Self { kind, text: text.chars().take(CLIENT_ID_BYTES_MAX).collect() }
+        Self {
+            kind,
+            text: text.chars().take(CLIENT_ID_BYTES_MAX).collect(),
+        }
     }
 }
 
@@ -175,7 +178,11 @@ mod tests {
     fn an_id_has_one_spelling() {
         let id = UserId::new(0x1234_5678_9abc, [0xab; 10]);
         let text = id.to_string();
-        for wrong in [text.to_uppercase(), text.replace('-', ""), format!("{{{text}}}")] {
+        for wrong in [
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{{{text}}}"),
+        ] {
             assert!(wrong.parse::<UserId>().is_err(), "{wrong}");
         }
     }

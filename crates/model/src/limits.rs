@@ -37,6 +37,15 @@ pub const CATCH_UP_BYTES_MAX: usize = 256 << 10;
 /// A checkpoint is made when this many changes have come since the last one.
 pub const CHECKPOINT_CHANGES: u64 = 1_000;
 
-const _: () = assert!(CATCH_UP_BYTES_MAX <= OUTBOX_BYTES_MAX, "a catch-up must not overflow");
-const _: () = assert!(MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX, "the window holds any one change");
-const _: () = assert!(BATCH_COMMANDS_MAX <= WINDOW_CHANGES_MAX, "a batch fits the window");
+const _: () = assert!(
+    CATCH_UP_BYTES_MAX <= OUTBOX_BYTES_MAX,
+    "a catch-up must not overflow"
+);
+const _: () = assert!(
+    MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX,
+    "the window holds any one change"
+);
+const _: () = assert!(
+    BATCH_COMMANDS_MAX <= WINDOW_CHANGES_MAX,
+    "a batch fits the window"
+);

@@ -21,7 +21,7 @@ use motet_protocol::{
     ot::{self, Body, ClientMessage, Incoming, Refused, ServerMessage},
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
@@ -124,10 +124,19 @@ pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening
         writer: Arc::new(Notify::new()),
         ended: Notify::new(),
     });
-    let writer = Writer { sink, shared: Arc::clone(&shared), collab: Arc::clone(&collab) };
+    let writer = Writer {
+        sink,
+        shared: Arc::clone(&shared),
+        collab: Arc::clone(&collab),
+    };
     let writer = tokio::spawn(writer.run());
     let single = opening.document;
-    let mut reader = Reader { collab, shared: Arc::clone(&shared), single, claims: None };
+    let mut reader = Reader {
+        collab,
+        shared: Arc::clone(&shared),
+        single,
+        claims: None,
+    };
     reader.run(stream, opening).await;
     reader.leave_all().await;
     // A writer that panicked has been reported by the runtime.
@@ -179,7 +188,7 @@ impl Reader {
                         }
                     }
                 }
-                _ = draining.wait_for(|draining| *draining) => {
+                () = until(&mut draining) => {
                     self.shared.fail(ErrorCode::Unavailable, "the server restarts");
                     break;
                 }
@@ -244,7 +253,11 @@ impl Reader {
 
     async fn message(&mut self, incoming: Incoming, opening: &mut Opening) {
         let Incoming { document, message } = incoming;
-        let named = if self.single.is_some() { None } else { document };
+        let named = if self.single.is_some() {
+            None
+        } else {
+            document
+        };
         let message = match message {
             Ok(message) => message,
             Err(refused) => return self.refuse(named, &refused),
@@ -253,14 +266,21 @@ impl Reader {
             return self.authenticate(&token, opening).await;
         }
         if self.claims.is_none() {
-            return self.shared.fail(ErrorCode::Unauthenticated, "the first message must be auth");
+            return self
+                .shared
+                .fail(ErrorCode::Unauthenticated, "the first message must be auth");
         }
         match message {
-            ClientMessage::Join { document, client_id, revision } => {
+            ClientMessage::Join {
+                document,
+                client_id,
+                revision,
+            } => {
                 self.join(document, client_id, revision).await;
             }
             ClientMessage::Ping => {
-                self.shared.answer(named, ot::encode(&ServerMessage::Pong {}));
+                self.shared
+                    .answer(named, ot::encode(&ServerMessage::Pong {}));
             }
             message => match self.session(document) {
                 Ok(session) => self.act(&session, message).await,
@@ -271,7 +291,11 @@ impl Reader {
 
     /// The session that a message is about.
     fn session(&self, document: Option<DocumentId>) -> Result<Arc<Session>, Refused> {
-        let refuse = |code, message: &str| Refused { code, message: message.to_owned(), seq: None };
+        let refuse = |code, message: &str| Refused {
+            code,
+            message: message.to_owned(),
+            seq: None,
+        };
         let Some(document) = document.or(self.single) else {
             return Err(refuse(ErrorCode::InvalidMessage, "documentId is missing"));
         };
@@ -282,30 +306,49 @@ impl Reader {
     async fn act(&self, session: &Arc<Session>, message: ClientMessage) {
         let id = session.id;
         let command = match message {
-            ClientMessage::Edit { seq, revision, operation } => {
+            ClientMessage::Edit {
+                seq,
+                revision,
+                operation,
+            } => {
                 session.used_seq(seq);
                 let submission = Submission::new(revision, seq, operation);
-                Command::Submit { session: id, submission }
+                Command::Submit {
+                    session: id,
+                    submission,
+                }
             }
             ClientMessage::ShortEdit { operation } => {
                 session.started().await;
                 let submission = Submission::new(session.sent(), session.next_seq(), operation);
-                Command::Submit { session: id, submission }
+                Command::Submit {
+                    session: id,
+                    submission,
+                }
             }
-            ClientMessage::Select { selection, revision } => {
+            ClientMessage::Select {
+                selection,
+                revision,
+            } => {
                 if revision.is_none() {
                     session.started().await;
                 }
                 let selection = selection.map(|(anchor, head)| Selection { anchor, head });
                 let revision = revision.unwrap_or_else(|| session.sent());
-                Command::Select { session: id, selection, revision }
+                Command::Select {
+                    session: id,
+                    selection,
+                    revision,
+                }
             }
-            ClientMessage::Describe { data } => {
-                Command::Describe { session: id, data: data.map(Into::into) }
-            }
+            ClientMessage::Describe { data } => Command::Describe {
+                session: id,
+                data: data.map(Into::into),
+            },
             ClientMessage::Leave => {
                 self.shared.sessions().remove(&session.document);
-                self.shared.answer(session.name(), ot::encode(&ServerMessage::LeftDocument {}));
+                self.shared
+                    .answer(session.name(), ot::encode(&ServerMessage::LeftDocument {}));
                 if self.single.is_some() {
                     self.shared.close(close::NORMAL);
                 }
@@ -321,23 +364,34 @@ impl Reader {
         let claims = match self.collab.tokens.verify(token, self.collab.now_ms()) {
             Ok(claims) => claims,
             Err(TokenError::Expired) => {
-                return self.shared.fail(ErrorCode::TokenExpired, "the token has expired");
+                return self
+                    .shared
+                    .fail(ErrorCode::TokenExpired, "the token has expired");
             }
             Err(_) => {
-                return self.shared.fail(ErrorCode::Unauthenticated, "the token is not valid");
+                return self
+                    .shared
+                    .fail(ErrorCode::Unauthenticated, "the token is not valid");
             }
         };
-        if self.claims.as_ref().is_some_and(|before| before.user_id != claims.user_id) {
+        if self
+            .claims
+            .as_ref()
+            .is_some_and(|before| before.user_id != claims.user_id)
+        {
             let message = "the token is another user's";
             return self.shared.fail(ErrorCode::Unauthenticated, message);
         }
         let expires_at = crate::clock::rfc3339(claims.expires_at_ms);
-        let authenticated =
-            ServerMessage::Authenticated { user_id: claims.user_id, expires_at: &expires_at };
+        let authenticated = ServerMessage::Authenticated {
+            user_id: claims.user_id,
+            expires_at: &expires_at,
+        };
         self.shared.answer(None, ot::encode(&authenticated));
         self.claims = Some(claims);
         if let Some(document) = opening.document.take() {
-            self.join(document, opening.client_id.take(), opening.revision.take()).await;
+            self.join(document, opening.client_id.take(), opening.revision.take())
+                .await;
         }
     }
 
@@ -351,7 +405,11 @@ impl Reader {
         let Some(claims) = &self.claims else { return };
         let count = {
             let sessions = self.shared.sessions();
-            if sessions.contains_key(&document) { usize::MAX } else { sessions.len() }
+            if sessions.contains_key(&document) {
+                usize::MAX
+            } else {
+                sessions.len()
+            }
         };
         let refused = match (count, self.single) {
             (_, Some(single)) if single != document => Some(ErrorCode::TooManyDocuments),
@@ -367,7 +425,9 @@ impl Reader {
             return self.shared.answer(named, error(code, message, None));
         }
         let writer = Arc::clone(&self.shared.writer);
-        let joining = self.collab.join(claims, document, client_id, from, named.is_some(), writer);
+        let joining = self
+            .collab
+            .join(claims, document, client_id, from, named.is_some(), writer);
         let registered = |session| {
             self.shared.sessions().insert(document, session);
             // The answer may have come before the writer could know the session.
@@ -386,22 +446,37 @@ impl Reader {
     }
 
     fn refuse(&self, named: Option<DocumentId>, refused: &Refused) {
-        self.shared.answer(named, error(refused.code, &refused.message, refused.seq));
+        self.shared
+            .answer(named, error(refused.code, &refused.message, refused.seq));
     }
 
     async fn heard(&self) {
         let sessions: Vec<_> = self.shared.sessions().values().cloned().collect();
         for session in sessions {
-            session.tell(Command::Heard { session: session.id }).await;
+            session
+                .tell(Command::Heard {
+                    session: session.id,
+                })
+                .await;
         }
     }
 
     async fn leave_all(&self) {
         let sessions: Vec<_> = self.shared.sessions().drain().collect();
         for (_, session) in sessions {
-            session.tell(Command::Leave { session: session.id }).await;
+            session
+                .tell(Command::Leave {
+                    session: session.id,
+                })
+                .await;
         }
     }
+}
+
+/// Waits until the server drains.
+async fn until(draining: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the server does.
+    let _gone = draining.wait_for(|draining| *draining).await.map(drop);
 }
 
 struct Writer {
@@ -452,7 +527,11 @@ impl Writer {
         let mut follow = Vec::new();
         for session in sessions {
             let taken = session.outbox.take();
-            let mut next = if taken.behind { Next::CatchUp } else { Next::Rest };
+            let mut next = if taken.behind {
+                Next::CatchUp
+            } else {
+                Next::Rest
+            };
             for event in taken.events {
                 match session.render(event, &mut messages) {
                     Next::Rest => {}
@@ -494,10 +573,12 @@ impl Writer {
     /// The socket paces it: a step is read when the one before has left.
     async fn catch_up(&mut self, session: &Session, next: Next) -> Result<(), Gone> {
         if let Next::ReadLog { through } = next {
-            let log = &self.collab.registry.shared().log;
+            let log = Arc::clone(&self.collab.registry.shared().log);
             while session.sent() < through {
                 let after = session.sent();
-                let changes = log.read(session.document, after, limits::CATCH_UP_BYTES_MAX).await;
+                let changes = log
+                    .read(session.document, after, limits::CATCH_UP_BYTES_MAX)
+                    .await;
                 let changes = match changes {
                     Ok(changes) if !changes.is_empty() => changes,
                     _ => {
@@ -511,7 +592,12 @@ impl Writer {
                 self.send_messages(&messages).await?;
             }
         }
-        session.tell(Command::CatchUp { session: session.id, after: session.sent() }).await;
+        session
+            .tell(Command::CatchUp {
+                session: session.id,
+                after: session.sent(),
+            })
+            .await;
         Ok(())
     }
 
@@ -519,7 +605,9 @@ impl Writer {
         if messages.is_empty() {
             return Ok(());
         }
-        let Ok(text) = String::from_utf8(ot::frame(messages)) else { return Err(Gone) };
+        let Ok(text) = String::from_utf8(ot::frame(messages)) else {
+            return Err(Gone);
+        };
         self.send(Message::Text(text.into())).await
     }
 

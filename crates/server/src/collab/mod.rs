@@ -72,7 +72,10 @@ pub struct CollabSettings {
 
 impl Default for CollabSettings {
     fn default() -> Self {
-        Self { message_bytes_max: limits::MESSAGE_BYTES_MAX, document: Settings::default() }
+        Self {
+            message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            document: Settings::default(),
+        }
     }
 }
 
@@ -118,7 +121,12 @@ impl Collab {
         clock: Arc<dyn Clock>,
         settings: CollabSettings,
     ) -> Arc<Self> {
-        let shared = Shared { log, catalog, clock, settings: settings.document.clone() };
+        let shared = Shared {
+            log,
+            catalog,
+            clock,
+            settings: settings.document.clone(),
+        };
         Arc::new(Self {
             registry: Registry::new(shared),
             tokens,
@@ -149,7 +157,10 @@ impl Collab {
         asked.map_err(|_| CollabError::Unavailable)?;
         let snapshot = answer.await.map_err(|_| CollabError::Unavailable)?;
         let content = Bytes::from(snapshot.content.to_delta().to_json());
-        Ok(Snapshot { revision: snapshot.revision, content })
+        Ok(Snapshot {
+            revision: snapshot.revision,
+            content,
+        })
     }
 
     /// A user's rights on a document are other ones now, and the catalog says so already; `None`:
@@ -157,7 +168,10 @@ impl Collab {
     pub async fn permission_changed(&self, id: DocumentId, user: UserId, role: Option<Role>) {
         self.access_epoch.fetch_add(1, Ordering::SeqCst);
         if let Some(room) = self.registry.get(id) {
-            let command = Command::SetAccess { user, access: role.map(access) };
+            let command = Command::SetAccess {
+                user,
+                access: role.map(access),
+            };
             // A room that has ended has no sessions.
             let _ended = room.send(Request::Command(command)).await;
         }
@@ -204,7 +218,10 @@ impl Collab {
     ) -> Result<Arc<Session>, ErrorCode> {
         let epoch = self.access_epoch.load(Ordering::SeqCst);
         let user = claims.user_id;
-        let role = self.role(user, document).await?.ok_or(ErrorCode::NotFound)?;
+        let role = self
+            .role(user, document)
+            .await?
+            .ok_or(ErrorCode::NotFound)?;
         let room = self.registry.open(document).ok_or(ErrorCode::Unavailable)?;
         let id = SessionId::new(self.now_ms(), entropy::bytes());
         let client_id = client_id.unwrap_or_else(|| id.into());
@@ -218,23 +235,44 @@ impl Collab {
             room: room.clone(),
             outbox: Arc::new(Outbox::new(writer)),
         }));
-        let member = Member { user, name: claims.name.as_str().into(), access: access(role) };
-        let command = Command::Join { session: id, member, client_id, from };
+        let member = Member {
+            user,
+            name: claims.name.as_str().into(),
+            access: access(role),
+        };
+        let command = Command::Join {
+            session: id,
+            member,
+            client_id,
+            from,
+        };
         let request = Request::Join(command, id, Arc::clone(&session.outbox));
-        room.send(request).await.map_err(|_| ErrorCode::Unavailable)?;
+        room.send(request)
+            .await
+            .map_err(|_| ErrorCode::Unavailable)?;
         // A change of rights between the question and the join has missed this session.
         if self.access_epoch.load(Ordering::SeqCst) != epoch {
             let role = self.role(user, document).await?;
-            session.tell(Command::SetAccess { user, access: role.map(access) }).await;
+            session
+                .tell(Command::SetAccess {
+                    user,
+                    access: role.map(access),
+                })
+                .await;
         }
         Ok(session)
     }
 
     async fn role(&self, user: UserId, document: DocumentId) -> Result<Option<Role>, ErrorCode> {
-        self.registry.shared().catalog.role_of(user, document).await.map_err(|error| {
-            tracing::error!(%document, %error, "the rights of a user could not be read");
-            ErrorCode::Unavailable
-        })
+        self.registry
+            .shared()
+            .catalog
+            .role_of(user, document)
+            .await
+            .map_err(|error| {
+                tracing::error!(%document, %error, "the rights of a user could not be read");
+                ErrorCode::Unavailable
+            })
     }
 }
 
@@ -247,7 +285,11 @@ async fn close(room: &registry::RoomSender, code: ErrorCode) {
 }
 
 fn access(role: Role) -> Access {
-    if role.may_edit() { Access::Write } else { Access::Read }
+    if role.may_edit() {
+        Access::Write
+    } else {
+        Access::Read
+    }
 }
 
 #[derive(Deserialize)]
@@ -265,7 +307,14 @@ async fn connect(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let token = parameters.token.or_else(|| bearer(&headers));
-    accept(collab, upgrade, Opening { token, ..Opening::default() })
+    accept(
+        collab,
+        upgrade,
+        Opening {
+            token,
+            ..Opening::default()
+        },
+    )
 }
 
 async fn connect_document(
@@ -278,7 +327,10 @@ async fn connect_document(
     let token = parameters.token.clone().or_else(|| bearer(&headers));
     let opening = match opening(&document, &parameters) {
         Ok(opening) => Opening { token, ..opening },
-        Err(refused) => Opening { refused: Some(refused), ..Opening::default() },
+        Err(refused) => Opening {
+            refused: Some(refused),
+            ..Opening::default()
+        },
     };
     accept(collab, upgrade, opening)
 }
@@ -287,14 +339,30 @@ fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCod
     let document = document
         .parse()
         .map_err(|error: motet_model::IdError| (ErrorCode::NotFound, error.to_string()))?;
-    let client_id = parameters.client_id.as_deref().map(str::parse).transpose().map_err(
-        |error: motet_model::IdError| (ErrorCode::InvalidMessage, error.to_string()),
-    )?;
-    let revision = parameters.revision.as_deref().map(str::parse).transpose().map_err(|_| {
-        (ErrorCode::InvalidMessage, "revision is not a whole number".to_owned())
-    })?;
+    let client_id = parameters
+        .client_id
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|error: motet_model::IdError| (ErrorCode::InvalidMessage, error.to_string()))?;
+    let revision = parameters
+        .revision
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| {
+            (
+                ErrorCode::InvalidMessage,
+                "revision is not a whole number".to_owned(),
+            )
+        })?;
     let revision = revision.map(Revision::new);
-    Ok(Opening { document: Some(document), client_id, revision, ..Opening::default() })
+    Ok(Opening {
+        document: Some(document),
+        client_id,
+        revision,
+        ..Opening::default()
+    })
 }
 
 /// Errors of a connection are told over the WebSocket: a browser cannot see an HTTP answer to it.
@@ -303,11 +371,15 @@ fn accept(collab: Arc<Collab>, upgrade: WebSocketUpgrade, opening: Opening) -> R
     upgrade
         .max_message_size(collab.settings.message_bytes_max)
         .max_frame_size(collab.settings.message_bytes_max)
-        .on_upgrade(move |socket| connections.track_future(connection::run(socket, collab, opening)))
+        .on_upgrade(move |socket| {
+            connections.track_future(connection::run(socket, collab, opening))
+        })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().to_owned())
 }

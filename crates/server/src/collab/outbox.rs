@@ -52,7 +52,10 @@ pub(crate) struct Taken {
 
 impl Outbox {
     pub(crate) fn new(writer: Arc<Notify>) -> Self {
-        Self { queue: Mutex::default(), writer }
+        Self {
+            queue: Mutex::default(),
+            writer,
+        }
     }
 
     /// Adds an event, unless the session is behind.
@@ -67,9 +70,9 @@ impl Outbox {
             && !queue.events.is_empty()
             && queue.size_bytes + size_bytes > OUTBOX_BYTES_MAX
         {
-            queue.events.retain(|event| {
-                !matches!(event, Event::Changes { .. } | Event::Presence(_))
-            });
+            queue
+                .events
+                .retain(|event| !matches!(event, Event::Changes { .. } | Event::Presence(_)));
             queue.size_bytes = queue.events.iter().map(self::size_bytes).sum();
             queue.behind = true;
             queue.ask = true;
@@ -84,17 +87,16 @@ impl Outbox {
         Ok(())
     }
 
-    /// How much waits.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.lock().size_bytes
-    }
-
     /// Takes everything.
     pub(crate) fn take(&self) -> Taken {
         let mut queue = self.lock();
         queue.size_bytes = 0;
         let behind = std::mem::take(&mut queue.ask);
-        Taken { events: std::mem::take(&mut queue.events), behind, closed: queue.closed }
+        Taken {
+            events: std::mem::take(&mut queue.events),
+            behind,
+            closed: queue.closed,
+        }
     }
 
     /// Ends the session; what was pushed before is still sent.
@@ -121,9 +123,10 @@ impl Outbox {
 fn size_bytes(event: &Event) -> usize {
     const MESSAGE_BYTES: usize = 192;
     match event {
-        Event::Changes { changes, .. } => {
-            changes.iter().map(|entry| MESSAGE_BYTES + entry.change.delta.len()).sum()
-        }
+        Event::Changes { changes, .. } => changes
+            .iter()
+            .map(|entry| MESSAGE_BYTES + entry.change.delta.len())
+            .sum(),
         Event::Presence(update) => {
             MESSAGE_BYTES * (update.joined.len() + update.updated.len() + update.left.len())
         }

@@ -29,7 +29,10 @@ struct Rooms {
 
 impl<L: DocumentLog + Clone> Registry<L> {
     pub(crate) fn new(shared: Shared<L>) -> Arc<Self> {
-        Arc::new(Self { rooms: Mutex::default(), shared })
+        Arc::new(Self {
+            rooms: Mutex::default(),
+            shared,
+        })
     }
 
     pub(crate) fn shared(&self) -> &Shared<L> {

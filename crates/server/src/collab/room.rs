@@ -82,7 +82,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     };
     let Err(error) = result else { return };
     let code = match &error {
-        RoomError::Log(LogError::Deleted) => ErrorCode::NotFound,
+        RoomError::Log(LogError::Deleted { .. }) => ErrorCode::NotFound,
         RoomError::Log(LogError::Corrupt { .. } | LogError::NewerFormat { .. })
         | RoomError::Open(_) => ErrorCode::Internal,
         RoomError::Log(_) => ErrorCode::Unavailable,
@@ -106,12 +106,21 @@ async fn open<L: DocumentLog>(
     id: DocumentId,
     shared: &Shared<L>,
 ) -> Result<(Document, Revision), RoomError> {
-    let checkpoint = shared.log.checkpoint(id, Revision::new(u64::MAX >> 1)).await?;
+    let checkpoint = shared
+        .log
+        .checkpoint(id, Revision::new(u64::MAX >> 1))
+        .await?;
     let mut document = Document::open(id, checkpoint.as_ref(), shared.settings.clone())?;
     loop {
-        let changes = shared.log.read(id, document.head(), limits::WINDOW_BYTES_MAX).await?;
+        let changes = shared
+            .log
+            .read(id, document.head(), limits::WINDOW_BYTES_MAX)
+            .await?;
         if changes.is_empty() {
-            return Ok((document, checkpoint.map_or(Revision::ZERO, |it| it.revision)));
+            return Ok((
+                document,
+                checkpoint.map_or(Revision::ZERO, |it| it.revision),
+            ));
         }
         document.replay(changes)?;
     }
@@ -211,7 +220,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// What a command needs before it can be planned.
     async fn prepare(&mut self, command: &mut Command) -> Result<(), RoomError> {
         match command {
-            Command::Submit { session, submission } => {
+            Command::Submit {
+                session,
+                submission,
+            } => {
                 let Some((author, client_id)) = self.document.submitter(*session) else {
                     return Ok(());
                 };
@@ -219,7 +231,11 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     let changes = self
                         .shared
                         .log
-                        .read(self.document.id(), submission.base(), limits::CATCH_UP_BYTES_MAX)
+                        .read(
+                            self.document.id(),
+                            submission.base(),
+                            limits::CATCH_UP_BYTES_MAX,
+                        )
                         .await?;
                     submission.advance(author, &client_id, &changes)?;
                 }
@@ -245,7 +261,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let head = if changes.is_empty() {
             plan.base()
         } else {
-            self.shared.log.append(self.document.id(), plan.base(), changes).await?
+            self.shared
+                .log
+                .append(self.document.id(), plan.base(), changes)
+                .await?
         };
         let changed = head > plan.base();
         let events = self.document.commit(plan, head);

@@ -65,13 +65,19 @@ pub(crate) enum Next {
 impl Session {
     pub(crate) fn new(identity: Identity) -> Self {
         let (sent, last_seq) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { identity, sent, last_seq, started: watch::Sender::new(false) }
+        Self {
+            identity,
+            sent,
+            last_seq,
+            started: watch::Sender::new(false),
+        }
     }
 
     /// Waits until the client has been sent where it starts from.
     pub(crate) async fn started(&self) {
         // The sender is `self`, so it cannot be gone.
-        let _started = self.started.subscribe().wait_for(|started| *started).await;
+        let mut started = self.started.subscribe();
+        let _started = started.wait_for(|started| *started).await;
     }
 
     /// Nobody need wait for the start any more.
@@ -105,7 +111,11 @@ impl Session {
     }
 
     /// Appends the messages that `event` is on the wire.
-    pub(crate) fn render(&self, event: Event, messages: &mut Vec<(Option<DocumentId>, Body)>) -> Next {
+    pub(crate) fn render(
+        &self,
+        event: Event,
+        messages: &mut Vec<(Option<DocumentId>, Body)>,
+    ) -> Next {
         let mut say = |body| messages.push((self.name(), body));
         match event {
             Event::Joined(joined) => say(self.joined(&joined)),
@@ -122,7 +132,9 @@ impl Session {
                 say(update.wire.get_or_init(|| presence_update(&update)).clone());
             }
             Event::AccessChanged(access) => {
-                say(ot::encode(&ServerMessage::PermissionChanged { role: role(access) }));
+                say(ot::encode(&ServerMessage::PermissionChanged {
+                    role: role(access),
+                }));
             }
             // The room turns it into the end of the outbox.
             _ => {}
@@ -134,7 +146,10 @@ impl Session {
         self.sent.store(joined.revision.get(), Ordering::Release);
         self.used_seq(joined.last_seq);
         self.started.send_replace(true);
-        let content = joined.content.as_ref().map(|content| content.to_delta().to_json());
+        let content = joined
+            .content
+            .as_ref()
+            .map(|content| content.to_delta().to_json());
         ot::encode(&ServerMessage::DocumentState {
             document_id: (!self.named).then_some(self.document),
             revision: joined.revision,
@@ -216,7 +231,10 @@ fn cursor(presence: &Presence) -> Cursor<'_> {
         color: presence.color,
         anchor: presence.selection.map(|at| at.anchor),
         head: presence.selection.map(|at| at.head),
-        data: presence.data.as_deref().and_then(|json| raw(json.as_bytes())),
+        data: presence
+            .data
+            .as_deref()
+            .and_then(|json| raw(json.as_bytes())),
     }
 }
 

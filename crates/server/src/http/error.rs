@@ -1,0 +1,163 @@
+//! Errors as clients see them: a status, a permanent code, a sentence. Causes are logged, never sent.
+
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use motet_catalog::CatalogError;
+use serde_json::json;
+
+use crate::{auth::TokenError, collab::CollabError, entropy};
+
+/// A refusal. [`finish`] writes its body, which names the request.
+#[derive(Clone, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub(super) fn invalid_json(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+    }
+
+    pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub(super) fn not_json() -> Self {
+        let message = "the body must be declared as application/json";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalid_request",
+            message,
+        )
+    }
+
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the body is over 64 KiB",
+        )
+    }
+
+    pub(super) fn unauthenticated() -> Self {
+        let message = "a valid token is needed";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", message)
+    }
+
+    pub(super) fn invalid_credentials() -> Self {
+        let message = "e-mail and password do not match an account";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", message)
+    }
+
+    pub(super) fn forbidden(message: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("there is no such {what}"),
+        )
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "this path does not take this method";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            message,
+        )
+    }
+
+    /// The sentence, for the command line.
+    pub(super) fn message(&self) -> String {
+        self.message.to_string()
+    }
+
+    fn unavailable(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %cause, cause = ?cause.source(), "a request failed");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "try again in a moment",
+        )
+    }
+}
+
+impl From<CatalogError> for ApiError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::EmailTaken => {
+                Self::new(StatusCode::CONFLICT, "email_taken", error.to_string())
+            }
+            CatalogError::NotFound { what } => Self::not_found(what),
+            error => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<CollabError> for ApiError {
+    fn from(error: CollabError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => Self::unauthenticated(),
+            TokenError::Expired => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "token_expired",
+                "the token has expired",
+            ),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Names each request, and writes the bodies of errors.
+pub(super) async fn finish(request: Request, next: Next) -> Response {
+    let id = entropy::token::<12>();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if let Some(ApiError {
+        status,
+        code,
+        message,
+    }) = response.extensions_mut().remove()
+    {
+        tracing::info!(request = %id, %method, path, status = status.as_u16(), code, "refused");
+        let body = json!({ "error": { "code": code, "message": message, "requestId": id } });
+        response = (status, Json(body)).into_response();
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    response
+}

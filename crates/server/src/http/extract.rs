@@ -1,0 +1,108 @@
+//! What handlers take out of a request, with our errors.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use motet_model::{DocumentId, UserId};
+use serde::de::DeserializeOwned;
+
+use super::{ApiError, App};
+use crate::auth::Claims;
+
+/// Who asks: a request without a valid token does not get past this.
+pub(super) struct Caller(pub(super) Claims);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let value = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|it| it.to_str().ok());
+        let (scheme, token) = value
+            .and_then(|it| it.split_once(' '))
+            .ok_or_else(ApiError::unauthenticated)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::unauthenticated());
+        }
+        Ok(Self(app.tokens.verify(token.trim(), app.now_ms())?))
+    }
+}
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
+        let declared = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|it| it.to_str().ok());
+        let essence = declared
+            .and_then(|it| it.split(';').next())
+            .unwrap_or_default();
+        if !essence.trim().eq_ignore_ascii_case("application/json") {
+            return Err(ApiError::not_json());
+        }
+        let bytes = Bytes::from_request(request, app).await.map_err(|error| {
+            match axum::response::IntoResponse::into_response(error).status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
+                _ => ApiError::invalid("the body could not be read"),
+            }
+        })?;
+        serde_json::from_slice(&bytes)
+            .map(Self)
+            .map_err(|error| match error.classify() {
+                serde_json::error::Category::Data => ApiError::invalid(error.to_string()),
+                _ => ApiError::invalid_json(error.to_string()),
+            })
+    }
+}
+
+/// The document of the path. One that cannot be is one that is not there.
+pub(super) struct DocumentPath(pub(super) DocumentId);
+
+impl FromRequestParts<Arc<App>> for DocumentPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        let id = path.ok().and_then(|Path(id)| id.parse().ok());
+        id.map(Self).ok_or_else(|| ApiError::not_found("document"))
+    }
+}
+
+/// The document and the user of the path.
+pub(super) struct GrantPath(pub(super) DocumentId, pub(super) UserId);
+
+impl FromRequestParts<Arc<App>> for GrantPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<(String, String)>::from_request_parts(parts, app).await;
+        let ids = path
+            .ok()
+            .and_then(|Path((id, user))| Some((id.parse().ok()?, user.parse().ok()?)));
+        ids.map(|(id, user)| Self(id, user))
+            .ok_or_else(|| ApiError::not_found("grant"))
+    }
+}
+
+/// Text of a person: trimmed, of 1 to `chars_max` characters, without control characters.
+pub(super) fn text(name: &str, value: &str, chars_max: usize) -> Result<String, ApiError> {
+    let value = value.trim();
+    let len = value.chars().count();
+    if len == 0 || len > chars_max || value.chars().any(char::is_control) {
+        let message =
+            format!("{name} must have 1 to {chars_max} characters, and no control characters");
+        return Err(ApiError::invalid(message));
+    }
+    Ok(value.to_owned())
+}

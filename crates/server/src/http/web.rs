@@ -1,0 +1,63 @@
+//! The web application: files that are part of the binary.
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::ApiError;
+
+#[derive(RustEmbed)]
+#[folder = "$MOTET_WEB_DIST"]
+struct Files;
+
+/// The build puts a hash of its content into the name of every file here.
+const HASHED: &str = "assets/";
+const INDEX: &str = "index.html";
+
+/// A file, or for the paths that the application makes up itself its page.
+pub(super) async fn serve(request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return ApiError::method_not_allowed().into_response();
+    }
+    let path = request.uri().path().trim_start_matches('/');
+    if let Some(file) = Files::get(path) {
+        return respond(path, file, request.headers());
+    }
+    // A page's address has no dot in its last part; anything else is a file that is not there.
+    let page =
+        !path.starts_with(HASHED) && !path.rsplit('/').next().unwrap_or_default().contains('.');
+    match Files::get(INDEX).filter(|_| page) {
+        Some(index) => respond(INDEX, index, request.headers()),
+        None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
+    }
+}
+
+fn respond(path: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
+    let hash = file.metadata.sha256_hash();
+    let etag = hash
+        .iter()
+        .take(12)
+        .fold(String::from("\""), |tag, byte| format!("{tag}{byte:02x}"));
+    let etag = etag + "\"";
+    let cache = if path.starts_with(HASHED) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let headers = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, cache.to_owned()),
+        (header::CONTENT_TYPE, file.metadata.mimetype().to_owned()),
+    ];
+    if asked
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == etag.as_bytes())
+    {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, Body::from(file.data.into_owned())).into_response()
+}

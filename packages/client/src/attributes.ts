@@ -1,0 +1,81 @@
+/** A JSON value. */
+export type Json =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Json[]
+  | { readonly [name: string]: Json };
+
+/** The format of an operation. In a change `null` removes the attribute. */
+export type Attributes = { readonly [name: string]: Json };
+
+/** Whether two JSON values are the same. */
+export function equal(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) &&
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((item, index) => equal(item, b[index]))
+    );
+  }
+  const [left, right] = [a as Attributes, b as Attributes];
+  const names = Object.keys(left);
+  return (
+    names.length === Object.keys(right).length &&
+    names.every((name) => Object.hasOwn(right, name) && equal(left[name], right[name]))
+  );
+}
+
+/**
+ * These attributes, and then `next`. With `keepNull` one that `next` removes stays as `null`: right for
+ * a change of text that is not here.
+ */
+export function compose(
+  attributes: Attributes | undefined,
+  next: Attributes | undefined,
+  keepNull: boolean,
+): Attributes | undefined {
+  if (!next) return attributes;
+  const composed: Record<string, Json> = {};
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (!Object.hasOwn(next, name)) composed[name] = value;
+  }
+  for (const [name, value] of Object.entries(next)) {
+    if (keepNull || value !== null) composed[name] = value;
+  }
+  return some(composed);
+}
+
+/** `other` after `attributes` were applied; where both set one, `first` says that `attributes` win. */
+export function transform(
+  attributes: Attributes | undefined,
+  other: Attributes | undefined,
+  first: boolean,
+): Attributes | undefined {
+  if (!first || !attributes || !other) return other;
+  return some(
+    Object.fromEntries(Object.entries(other).filter(([name]) => !Object.hasOwn(attributes, name))),
+  );
+}
+
+/** What takes `attributes` back on text that had `base`. */
+export function invert(
+  attributes: Attributes | undefined,
+  base: Attributes | undefined,
+): Attributes | undefined {
+  const inverted: Record<string, Json> = {};
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    const before = base && Object.hasOwn(base, name) ? base[name] : undefined;
+    if (before === undefined) inverted[name] = null;
+    else if (!equal(before, value)) inverted[name] = before;
+  }
+  return some(inverted);
+}
+
+function some(attributes: Record<string, Json>): Attributes | undefined {
+  return Object.keys(attributes).length > 0 ? attributes : undefined;
+}

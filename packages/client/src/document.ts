@@ -1,0 +1,254 @@
+/** A document as an application holds it: the core, its transport and its offline store together. */
+import type { Attributes } from './attributes.js';
+import {
+  document,
+  type Effect,
+  type Input,
+  localPresence,
+  reject,
+  restore,
+  type Sync,
+  save,
+  start,
+  step,
+  waiting,
+} from './core.js';
+import { type Delta, text } from './delta.js';
+import { Emitter } from './emitter.js';
+import type { Presence, Role, Selection, ServerMessage } from './messages.js';
+import type { Claim, OfflineStore } from './offline.js';
+import {
+  type FatalReason,
+  type SocketConstructor,
+  Transport,
+  type TransportState,
+} from './transport.js';
+
+export interface DocumentOptions {
+  /** The server: `http://…` or `https://…`. */
+  readonly url: string;
+  readonly documentId: string;
+  /** A valid access token. `refused` says that the last one was not accepted, or is about to expire. */
+  readonly token: (refused: boolean) => string | Promise<string>;
+  /** Where to keep the document and unsent edits; needs `userId`. */
+  readonly offline?: OfflineStore;
+  /** Whose edits these are. */
+  readonly userId?: string;
+  /** The browser's unless told; in Node that of the package `ws`. */
+  readonly WebSocket?: SocketConstructor;
+}
+
+export interface Status {
+  readonly connection: 'connecting' | 'online' | 'offline' | 'closed';
+  /** Local edits that the server has not acknowledged. */
+  readonly waiting: number;
+  /** Everything is acknowledged, and an acknowledgement means stored. */
+  readonly saved: boolean;
+  /** Why the connection is closed for good. */
+  readonly reason?: FatalReason;
+}
+
+export type Events = {
+  /** The document is there, or has been replaced as a whole. */
+  load: Delta;
+  change: { readonly delta: Delta; readonly source: 'local' | 'remote' | 'rejected' };
+  status: Status;
+  presence: ReadonlyMap<string, Presence>;
+  role: Role;
+  /** The server refused an edit. It has been taken back; `delta` is what it was. */
+  rejected: { readonly delta: Delta; readonly code: string; readonly message: string };
+  error: { readonly code: string; readonly message: string };
+};
+
+export class MotetDocument extends Emitter<Events> {
+  private sync: Sync = start(crypto.randomUUID());
+  private transport: Transport | undefined;
+  private claim: Claim | undefined;
+  private connection: Status['connection'] = 'closed';
+  private reason: FatalReason | undefined;
+  private lastStatus = '';
+  private opening: Promise<void> | undefined;
+  private destroyed = false;
+
+  constructor(private readonly options: DocumentOptions) {
+    super();
+  }
+
+  /** Loads what is kept offline, and then connects. */
+  connect(): void {
+    if (this.destroyed) throw new Error('the document was destroyed');
+    if (this.transport) this.transport.start();
+    else this.opening ??= this.open();
+  }
+
+  /** Ends the connection; edits wait until the next one. */
+  disconnect(): void {
+    this.transport?.stop();
+  }
+
+  /** Ends the connection, and waits until everything that can be kept is kept. */
+  async destroy(): Promise<void> {
+    this.destroyed = true;
+    await this.opening;
+    this.transport?.stop();
+    await this.claim?.release();
+  }
+
+  get status(): Status {
+    const count = waiting(this.sync);
+    const status = { connection: this.connection, waiting: count, saved: count === 0 };
+    return this.reason ? { ...status, reason: this.reason } : status;
+  }
+
+  /** The document with all local edits; `undefined` until it is loaded. O(n). */
+  get content(): Delta | undefined {
+    return document(this.sync);
+  }
+
+  /** The document's text, with U+FFFC for embeds. O(n). */
+  get text(): string {
+    return text(this.content ?? []);
+  }
+
+  get loaded(): boolean {
+    return this.sync.content !== undefined;
+  }
+
+  /** The last change that is applied here. */
+  get revision(): number {
+    return this.sync.revision;
+  }
+
+  get role(): Role | undefined {
+    return this.sync.role;
+  }
+
+  get sessionId(): string | undefined {
+    return this.sync.sessionId;
+  }
+
+  get color(): number | undefined {
+    return this.sync.color;
+  }
+
+  /** The others, by session; positions count in the local document. */
+  get presence(): ReadonlyMap<string, Presence> {
+    return localPresence(this.sync);
+  }
+
+  /**
+   * Applies a local edit.
+   *
+   * @throws Error when the document is not loaded, DeltaError when the edit does not fit it.
+   */
+  edit(delta: Delta): void {
+    this.take({ type: 'edit', delta });
+    this.emit('change', { delta, source: 'local' });
+    this.settled();
+  }
+
+  /** Tells the others where the local cursor is. */
+  select(selection: Selection | null): void {
+    this.take({ type: 'select', selection: selection ?? undefined });
+  }
+
+  /** Tells the others anything else; `null` takes it back. */
+  setPresence(data: Attributes | null): void {
+    this.transport?.send({ type: 'presence_update', data });
+  }
+
+  private async open(): Promise<void> {
+    const { offline, userId, url, documentId } = this.options;
+    if (offline && userId !== undefined) {
+      try {
+        this.claim = await offline.claim({ url, userId, documentId });
+        this.sync = this.claim.saved ? restore(this.claim.saved) : start(this.claim.clientId);
+        if (this.claim.saved) this.emit('load', this.content ?? []);
+      } catch {
+        // A browser may refuse storage, in a private window say: then edits live as long as the page.
+      }
+    }
+    if (this.destroyed) return;
+    this.transport = this.makeTransport();
+    this.transport.start();
+  }
+
+  private makeTransport(): Transport {
+    const { url, documentId, token } = this.options;
+    return new Transport({
+      url,
+      documentId,
+      token,
+      clientId: this.sync.clientId,
+      WebSocket: this.options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
+      revision: () => (this.sync.content ? this.sync.revision : undefined),
+      onMessage: (message) => this.receive(message),
+      onFrame: () => this.settled(),
+      onState: (state) => this.moved(state),
+      onTooLarge: () => this.run(reject(this.sync, 'too_large', 'the edit is too large')),
+    });
+  }
+
+  private receive(message: ServerMessage): void {
+    this.take({ type: 'message', message });
+  }
+
+  private take(input: Input): void {
+    this.run(step(this.sync, input));
+  }
+
+  private run([sync, effects]: [Sync, Effect[]]): void {
+    this.sync = sync;
+    for (const effect of effects) this.perform(effect);
+  }
+
+  private perform(effect: Effect): void {
+    switch (effect.type) {
+      case 'send':
+        this.transport?.send(effect.message);
+        break;
+      case 'load':
+        this.emit('load', this.content ?? []);
+        break;
+      case 'change':
+        if (effect.delta.length > 0) {
+          this.emit('change', { delta: effect.delta, source: effect.source });
+        }
+        break;
+      case 'presence':
+        this.emit('presence', this.presence);
+        break;
+      case 'role':
+        if (this.sync.role) this.emit('role', this.sync.role);
+        break;
+      case 'rejected':
+        this.emit('rejected', { delta: effect.delta, code: effect.code, message: effect.message });
+        break;
+      case 'error':
+        this.emit('error', { code: effect.code, message: effect.message });
+        break;
+    }
+  }
+
+  private moved(state: TransportState): void {
+    this.connection = state.state === 'open' ? 'online' : state.state;
+    this.reason = state.state === 'closed' ? state.reason : undefined;
+    if (state.state !== 'open' && this.sync.joined) this.take({ type: 'disconnected' });
+    this.tell();
+  }
+
+  /** After a local edit or a frame of the server: keep it, and tell the application. */
+  private settled(): void {
+    const { sync } = this;
+    this.claim?.save(() => save(sync));
+    this.tell();
+  }
+
+  private tell(): void {
+    const { status } = this;
+    const key = JSON.stringify(status);
+    if (key === this.lastStatus) return;
+    this.lastStatus = key;
+    this.emit('status', status);
+  }
+}

@@ -1,0 +1,88 @@
+/** What travels between client and server: docs/protocol.md of the project. */
+
+import type { Attributes } from './attributes.js';
+import type { Delta } from './delta.js';
+
+export type Role = 'owner' | 'editor' | 'viewer';
+
+/** A cursor from `anchor` to `head`, where the caret blinks. UTF-16 units. */
+export interface Selection {
+  readonly anchor: number;
+  readonly head: number;
+}
+
+/** What others see of a session. */
+export interface Presence {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly name: string;
+  /** 0 to 15. */
+  readonly color: number;
+  readonly anchor?: number;
+  readonly head?: number;
+  readonly data?: Attributes;
+}
+
+interface Wire {
+  readonly ops: Delta;
+}
+
+export type ClientMessage =
+  | { readonly type: 'auth'; readonly token: string }
+  | {
+      readonly type: 'edit_operation';
+      readonly seq: number;
+      readonly revision: number;
+      readonly operation: Wire;
+    }
+  | {
+      readonly type: 'selection_update';
+      readonly anchor?: number;
+      readonly head?: number;
+      readonly revision: number;
+    }
+  | { readonly type: 'presence_update'; readonly data: Attributes | null }
+  | { readonly type: 'ping' };
+
+export type ServerMessage =
+  | {
+      readonly type: 'document_state';
+      readonly revision: number;
+      readonly content?: Wire;
+      readonly sessionId: string;
+      readonly lastSeq: number;
+      readonly role: Role;
+      readonly color: number;
+      readonly presence: readonly Presence[];
+    }
+  | { readonly type: 'ack'; readonly seq: number; readonly revision: number }
+  | {
+      readonly type: 'operation';
+      readonly revision: number;
+      readonly userId: string;
+      readonly sessionId?: string;
+      readonly operation: Wire;
+    }
+  | {
+      readonly type: 'reconciled';
+      readonly seq: number;
+      readonly revision: number;
+      readonly operation: Wire;
+    }
+  | {
+      readonly type: 'presence_update';
+      readonly joined?: readonly Presence[];
+      readonly updated?: readonly Presence[];
+      readonly left?: readonly string[];
+      readonly reset?: boolean;
+    }
+  | { readonly type: 'permission_changed'; readonly role: Role }
+  | { readonly type: 'authenticated'; readonly userId: string; readonly expiresAt: string }
+  | { readonly type: 'left_document' }
+  | { readonly type: 'pong' }
+  | {
+      readonly type: 'error';
+      readonly code: string;
+      readonly message: string;
+      readonly seq?: number;
+    };

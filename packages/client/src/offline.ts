@@ -1,0 +1,134 @@
+/**
+ * Edits and documents kept in IndexedDB, so that closing the tab loses nothing.
+ *
+ * A record belongs to one client id, and a client id to one tab at a time: two tabs that shared one would
+ * number their submissions alike. A tab holds a Web Lock on its record; a new tab takes over a record
+ * that nobody holds, edits and all.
+ */
+import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
+import type { Saved } from './core.js';
+
+/** Which document, and whose: another user on the same browser never sees it. */
+export interface Place {
+  readonly url: string;
+  readonly userId: string;
+  readonly documentId: string;
+}
+
+/** Where a document is kept while the application is closed. */
+export interface OfflineStore {
+  /** Claims a record of this place, an orphaned one if there is one. */
+  claim(place: Place): Promise<Claim>;
+  /** Forgets all that was kept for a user. */
+  clear(userId: string): Promise<void>;
+}
+
+/** A record that this tab holds. */
+export interface Claim {
+  readonly clientId: string;
+  readonly saved: Saved | undefined;
+  /** Stores a state, worked out when its turn comes. Of several that wait, only the last is stored. */
+  save(saved: () => Saved | undefined): void;
+  /** Waits until everything is stored, and gives the record up. */
+  release(): Promise<void>;
+}
+
+interface Row {
+  readonly clientId: string;
+  readonly place: string;
+  readonly userId: string;
+  readonly saved: Saved | undefined;
+}
+
+interface Schema extends DBSchema {
+  clients: { key: string; value: Row; indexes: { place: string; userId: string } };
+}
+
+const DATABASE = 'motet';
+const VERSION = 1;
+
+/** The browser's own store. */
+export class IndexedDbStore implements OfflineStore {
+  private readonly database: Promise<IDBPDatabase<Schema>>;
+
+  constructor(name = DATABASE) {
+    this.database = openDB<Schema>(name, VERSION, {
+      upgrade(database) {
+        const clients = database.createObjectStore('clients', { keyPath: 'clientId' });
+        clients.createIndex('place', 'place');
+        clients.createIndex('userId', 'userId');
+      },
+    });
+  }
+
+  async claim(place: Place): Promise<Claim> {
+    const database = await this.database;
+    const key = JSON.stringify([place.url, place.userId, place.documentId]);
+    const rows = await database.getAllFromIndex('clients', 'place', key);
+    // Records with edits first: they are what must not be left behind.
+    rows.sort((a, b) => edits(b.saved) - edits(a.saved));
+    for (const { clientId } of rows) {
+      const unlock = await lock(clientId);
+      if (!unlock) continue;
+      // Its last holder may have stored more since.
+      const row = await database.get('clients', clientId);
+      if (row) return claim(database, row, unlock);
+      unlock();
+    }
+    const row: Row = {
+      clientId: crypto.randomUUID(),
+      place: key,
+      userId: place.userId,
+      saved: undefined,
+    };
+    return claim(database, row, (await lock(row.clientId)) ?? (() => {}));
+  }
+
+  async clear(userId: string): Promise<void> {
+    const transaction = (await this.database).transaction('clients', 'readwrite');
+    const keys = await transaction.store.index('userId').getAllKeys(userId);
+    await Promise.all([...keys.map((key) => transaction.store.delete(key)), transaction.done]);
+  }
+}
+
+function edits(saved: Saved | undefined): number {
+  return (saved?.inflight?.edits ?? 0) + (saved?.buffer?.edits ?? 0);
+}
+
+/** Holds a lock until the returned function is called or the tab ends; `undefined` if another has it. */
+function lock(clientId: string): Promise<(() => void) | undefined> {
+  const locks = globalThis.navigator?.locks;
+  // Without locks there is no telling whether another tab lives: take over nothing.
+  if (!locks) return Promise.resolve(undefined);
+  return new Promise((resolve, reject) => {
+    const hold = (held: Lock | null) =>
+      held ? new Promise<void>((release) => resolve(release)) : resolve(undefined);
+    locks.request(`motet-client-${clientId}`, { ifAvailable: true }, hold).catch(reject);
+  });
+}
+
+function claim(database: IDBPDatabase<Schema>, row: Row, unlock: () => void): Claim {
+  let next: (() => Saved | undefined) | undefined;
+  let writing: Promise<void> | undefined;
+  // One write at a time, and then the latest state: a slow disk makes for fewer writes.
+  const write = async () => {
+    while (next) {
+      const saved = next();
+      next = undefined;
+      await database.put('clients', { ...row, saved });
+    }
+    writing = undefined;
+  };
+  return {
+    clientId: row.clientId,
+    saved: row.saved,
+    save(saved) {
+      next = saved;
+      writing ??= write();
+    },
+    async release() {
+      await writing;
+      unlock();
+    },
+  };
+}

@@ -62,10 +62,13 @@ impl Attributes {
             .collect()
     }
 
-    /// What takes these back on text that had `base`.
+    /// What takes these back on text that had `base`. As in quill-delta, values that are objects or
+    /// lists are set again even where they are the same.
     pub(crate) fn invert(&self, base: &Self) -> Self {
         let inverse = |(name, value): (&String, &Value)| match base.get(name) {
-            Some(before) if before != value => Some((name.clone(), before.clone())),
+            Some(before) if before != value || before.is_object() || before.is_array() => {
+                Some((name.clone(), before.clone()))
+            }
             Some(_) => None,
             None => Some((name.clone(), Value::Null)),
         };

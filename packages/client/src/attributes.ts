@@ -62,7 +62,10 @@ export function transform(
   );
 }
 
-/** What takes `attributes` back on text that had `base`. */
+/**
+ * What takes `attributes` back on text that had `base`. As in quill-delta, values that are objects or
+ * lists are set again even where they are the same.
+ */
 export function invert(
   attributes: Attributes | undefined,
   base: Attributes | undefined,
@@ -71,7 +74,7 @@ export function invert(
   for (const [name, value] of Object.entries(attributes ?? {})) {
     const before = base && Object.hasOwn(base, name) ? base[name] : undefined;
     if (before === undefined) inverted[name] = null;
-    else if (!equal(before, value)) inverted[name] = before;
+    else if (before !== value || typeof before === 'object') inverted[name] = before;
   }
   return some(inverted);
 }

@@ -1,0 +1,355 @@
+//! What must hold for all deltas, however they are made.
+
+use motet_ot::{Attributes, DecodeError, Delta, Embed, Insert, Operation, Side, decode};
+use proptest::{collection::vec, prelude::*};
+use serde_json::json;
+
+/// A piece of a random change: lengths are fractions, to be fitted to a document.
+#[derive(Clone, Debug)]
+enum Piece {
+    Insert(String, Attributes),
+    Embed,
+    Retain(u8, Attributes),
+    Delete(u8),
+}
+
+fn plain() -> impl Strategy<Value = Attributes> {
+    prop_oneof![
+        3 => Just(Attributes::new()),
+        1 => Just(Attributes::from_iter([("bold".to_owned(), json!(true))])),
+        1 => Just(Attributes::from_iter([("color".to_owned(), json!("red"))])),
+        1 => Just(Attributes::from_iter([("link".to_owned(), json!({ "href": "x" }))])),
+    ]
+}
+
+fn format() -> impl Strategy<Value = Attributes> {
+    prop_oneof![
+        4 => plain(),
+        1 => Just(Attributes::from_iter([("bold".to_owned(), json!(null))])),
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[ab\\n\u{e9}\u{1f600}]{1,6}"
+}
+
+fn document() -> impl Strategy<Value = Delta> {
+    let piece = prop_oneof![
+        5 => (text(), plain()).prop_map(|(text, attributes)| (Some(text), attributes)),
+        1 => plain().prop_map(|attributes| (None, attributes)),
+    ];
+    vec(piece, 0..6).prop_map(|pieces| {
+        pieces
+            .into_iter()
+            .fold(Delta::new(), |delta, (text, attributes)| match text {
+                Some(text) => delta.insert_with(&text, attributes),
+                None => delta.insert_embed(embed(), attributes),
+            })
+    })
+}
+
+fn embed() -> Embed {
+    Embed::new(json!({ "image": "i" }).as_object().cloned().unwrap())
+}
+
+fn pieces() -> impl Strategy<Value = Vec<Piece>> {
+    let piece = prop_oneof![
+        3 => (text(), plain()).prop_map(|(text, attributes)| Piece::Insert(text, attributes)),
+        1 => Just(Piece::Embed),
+        3 => (1..5_u8, format()).prop_map(|(len, attributes)| Piece::Retain(len, attributes)),
+        2 => (1..5_u8).prop_map(Piece::Delete),
+    ];
+    vec(piece, 0..8)
+}
+
+/// The naive model of a document: its UTF-16 units with their formats.
+type Units = Vec<(Option<u16>, Attributes)>;
+
+fn units(document: &Delta) -> Units {
+    let mut units = Units::new();
+    for operation in document.ops() {
+        let Operation::Insert { insert, attributes } = operation else {
+            panic!("a document")
+        };
+        match insert {
+            Insert::Text(text) => {
+                units.extend(
+                    text.as_str()
+                        .encode_utf16()
+                        .map(|unit| (Some(unit), attributes.clone())),
+                );
+            }
+            Insert::Embed(_) => units.push((None, attributes.clone())),
+        }
+    }
+    units
+}
+
+fn apply(mut base: Units, delta: &Delta) -> Units {
+    let mut position = 0;
+    for operation in delta.ops() {
+        match operation {
+            Operation::Retain {
+                len_utf16,
+                attributes,
+            } => {
+                for unit in &mut base[position..position + len_utf16] {
+                    unit.1 = unit.1.compose(attributes, false);
+                }
+                position += len_utf16;
+            }
+            Operation::Insert { .. } => {
+                let inserted = units(&[operation.clone()].into_iter().fold(
+                    Delta::new(),
+                    |mut delta, operation| {
+                        delta.push(operation);
+                        delta
+                    },
+                ));
+                let len = inserted.len();
+                base.splice(position..position, inserted);
+                position += len;
+            }
+            Operation::Delete { len_utf16 } => {
+                base.drain(position..position + len_utf16);
+            }
+        }
+    }
+    base
+}
+
+/// Fits pieces to a document: nothing past its end, no cut pair.
+fn fit(document: &Delta, pieces: &[Piece]) -> Delta {
+    let units = units(document);
+    let boundary = |mut at: usize| {
+        at = at.min(units.len());
+        let low = units.get(at).and_then(|unit| unit.0);
+        if low.is_some_and(|unit| (0xdc00..0xe000).contains(&unit)) {
+            at + 1
+        } else {
+            at
+        }
+    };
+    let mut delta = Delta::new();
+    let mut position = 0;
+    for piece in pieces {
+        match piece {
+            Piece::Insert(text, attributes) => delta = delta.insert_with(text, attributes.clone()),
+            Piece::Embed => delta = delta.insert_embed(embed(), Attributes::new()),
+            Piece::Retain(len, attributes) => {
+                let end = boundary(position + usize::from(*len));
+                delta = delta.retain_with(end - position, attributes.clone());
+                position = end;
+            }
+            Piece::Delete(len) => {
+                let end = boundary(position + usize::from(*len));
+                delta = delta.delete(end - position);
+                position = end;
+            }
+        }
+    }
+    // Through the wire form, which drops what a trailing retain would be.
+    decode(delta.to_json().as_bytes()).unwrap().delta
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn composing_is_applying(document in document(), a in pieces()) {
+        let change = fit(&document, &a);
+        let composed = document.compose(&change).unwrap();
+        composed.assert_normal();
+        prop_assert_eq!(units(&composed), apply(units(&document), &change));
+        prop_assert_eq!(
+            composed.len_utf16().cast_signed(),
+            document.len_utf16().cast_signed() + change.len_change()
+        );
+    }
+
+    #[test]
+    fn compose_is_associative(document in document(), a in pieces(), b in pieces(), c in pieces()) {
+        let a = fit(&document, &a);
+        let after_a = document.compose(&a).unwrap();
+        let b = fit(&after_a, &b);
+        let after_b = after_a.compose(&b).unwrap();
+        let c = fit(&after_b, &c);
+        let left = a.compose(&b).unwrap().compose(&c).unwrap();
+        let right = a.compose(&b.compose(&c).unwrap()).unwrap();
+        left.assert_normal();
+        prop_assert_eq!(document.compose(&left).unwrap(), after_b.compose(&c).unwrap());
+        prop_assert_eq!(document.compose(&right).unwrap(), after_b.compose(&c).unwrap());
+    }
+
+    #[test]
+    fn tp1(document in document(), a in pieces(), b in pieces()) {
+        let (a, b) = (fit(&document, &a), fit(&document, &b));
+        let (b_moved, a_moved) = (a.transform(&b, Side::Left), b.transform(&a, Side::Right));
+        b_moved.assert_normal();
+        a_moved.assert_normal();
+        prop_assert_eq!(
+            document.compose(&a).unwrap().compose(&b_moved).unwrap(),
+            document.compose(&b).unwrap().compose(&a_moved).unwrap()
+        );
+    }
+
+    #[test]
+    fn invert_takes_back(document in document(), a in pieces()) {
+        let change = fit(&document, &a);
+        let inverted = change.invert(&document).unwrap();
+        inverted.assert_normal();
+        let back = document.compose(&change).unwrap().compose(&inverted).unwrap();
+        prop_assert_eq!(back, document);
+    }
+
+    #[test]
+    fn diff_leads_there(a in document(), b in document()) {
+        let diff = a.diff(&b).unwrap();
+        diff.assert_normal();
+        prop_assert_eq!(a.compose(&diff).unwrap(), b);
+    }
+
+    #[test]
+    fn a_position_moves_as_an_insertion_does(document in document(), a in pieces(), at in 0..30_usize) {
+        let change = fit(&document, &a);
+        let at = at.min(document.len_utf16());
+        for side in [Side::Left, Side::Right] {
+            let mark = if at == 0 { Delta::new() } else { Delta::new().retain(at) };
+            let moved = change.transform(&mark.insert_embed(embed(), Attributes::new()), side);
+            let mut position = 0;
+            for operation in moved.ops() {
+                match operation {
+                    Operation::Retain { len_utf16, .. } => position += len_utf16,
+                    _ => break,
+                }
+            }
+            prop_assert_eq!(change.transform_position(at, side), position);
+        }
+    }
+
+    #[test]
+    fn the_wire_form_round_trips(document in document(), a in pieces()) {
+        for delta in [fit(&document, &a), document] {
+            prop_assert_eq!(decode(delta.to_json().as_bytes()).unwrap().delta, delta);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken(bytes in vec(any::<u8>(), 0..200)) {
+        let object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&0x7b);
+        prop_assert!(object || decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn mutated_deltas_are_taken(document in document(), a in pieces(), at in any::<usize>(), byte in any::<u8>()) {
+        let mut json = fit(&document, &a).to_json().into_bytes();
+        let at = at % json.len();
+        json[at] = byte;
+        if let Ok(decoded) = decode(&json) {
+            decoded.delta.assert_normal();
+            prop_assert!(decoded.extent_utf16 >= decoded.delta.base_len_utf16());
+            prop_assert_eq!(decode(decoded.delta.to_json().as_bytes()).unwrap().delta, decoded.delta);
+        }
+    }
+}
+
+#[test]
+fn malformed_deltas_are_told_apart() {
+    let deep = format!(
+        r#"{{"ops":[{{"insert":{}1{}}}]}}"#,
+        r#"{"a":"#.repeat(500),
+        "}".repeat(500)
+    );
+    let wrong: [(&str, fn(&DecodeError) -> bool); 18] = [
+        ("", |e| matches!(e, DecodeError::Json { .. })),
+        ("{", |e| matches!(e, DecodeError::Json { .. })),
+        (&deep, |e| matches!(e, DecodeError::Json { .. })),
+        ("[]", |e| matches!(e, DecodeError::Shape { .. })),
+        ("{}", |e| matches!(e, DecodeError::Shape { .. })),
+        (r#"{"ops":[1]}"#, |e| matches!(e, DecodeError::Shape { .. })),
+        (r#"{"ops":[{"move":1}]}"#, |e| {
+            matches!(e, DecodeError::Shape { .. })
+        }),
+        (r#"{"ops":[{}]}"#, |e| {
+            matches!(e, DecodeError::Operation { index: 0 })
+        }),
+        (r#"{"ops":[{"retain":1,"delete":1}]}"#, |e| {
+            matches!(e, DecodeError::Operation { .. })
+        }),
+        (r#"{"ops":[{"insert":"a"},{"retain":0}]}"#, |e| {
+            matches!(e, DecodeError::Length { index: 1 })
+        }),
+        (r#"{"ops":[{"delete":-1}]}"#, |e| {
+            matches!(e, DecodeError::Length { .. })
+        }),
+        (r#"{"ops":[{"retain":1.5}]}"#, |e| {
+            matches!(e, DecodeError::Length { .. })
+        }),
+        (r#"{"ops":[{"retain":9007199254740993}]}"#, |e| {
+            matches!(e, DecodeError::Length { .. })
+        }),
+        (r#"{"ops":[{"insert":""}]}"#, |e| {
+            matches!(e, DecodeError::Insert { .. })
+        }),
+        (r#"{"ops":[{"insert":7}]}"#, |e| {
+            matches!(e, DecodeError::Insert { .. })
+        }),
+        (r#"{"ops":[{"retain":{"image":1}}]}"#, |e| {
+            matches!(e, DecodeError::EmbedRetain { .. })
+        }),
+        (r#"{"ops":[{"insert":"\ud83d"}]}"#, |e| {
+            matches!(e, DecodeError::SplitSurrogate { .. })
+        }),
+        (r#"{"ops":[{"insert":"\ude00x"}]}"#, |e| {
+            matches!(e, DecodeError::SplitSurrogate { .. })
+        }),
+    ];
+    for (json, expected) in wrong {
+        let error = decode(json.as_bytes()).unwrap_err();
+        assert!(expected(&error), "{json:.60}: {error:?}");
+    }
+}
+
+#[test]
+fn lengths_cannot_overflow() {
+    let huge = format!(
+        r#"{{"ops":[{{"retain":{0}}},{{"delete":{0}}}]}}"#,
+        1_u64 << 53
+    );
+    assert!(matches!(
+        decode(huge.as_bytes()),
+        Err(DecodeError::Length { index: 1 })
+    ));
+}
+
+#[test]
+fn a_trailing_retain_counts_for_the_extent() {
+    let decoded = decode(br#"{"ops":[{"insert":"a"},{"retain":5}]}"#).unwrap();
+    assert_eq!(decoded.extent_utf16, 5);
+    assert_eq!(decoded.delta, Delta::new().insert("a"));
+}
+
+#[test]
+fn a_cut_pair_is_an_error() {
+    let document = Delta::new().insert("x\u{1f600}y");
+    assert!(
+        document
+            .compose(&Delta::new().retain(2).insert("a"))
+            .is_err()
+    );
+    assert!(document.compose(&Delta::new().retain(2).delete(1)).is_err());
+    assert!(Delta::new().retain(1).delete(1).invert(&document).is_err());
+}
+
+#[test]
+fn many_small_insertions_are_read_in_linear_time() {
+    let one = r#"{"insert":"a"}"#;
+    let json = format!(
+        r#"{{"ops":[{}]}}"#,
+        vec![one; motet_model::limits::OPERATIONS_MAX].join(",")
+    );
+    let decoded = decode(json.as_bytes()).unwrap();
+    assert_eq!(decoded.delta.ops().len(), 1);
+    let more = format!(r#"{{"ops":[{one},{}"#, &json[8..]);
+    assert!(matches!(decode(more.as_bytes()), Err(DecodeError::TooMany)));
+}

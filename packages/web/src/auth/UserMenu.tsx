@@ -1,0 +1,89 @@
+import {
+  ActionIcon,
+  Center,
+  Group,
+  Menu,
+  SegmentedControl,
+  Text,
+  useMantineColorScheme,
+  VisuallyHidden,
+} from '@mantine/core';
+import { IconDeviceDesktop, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
+import { useState } from 'react';
+import { PersonAvatar } from '../components/PersonAvatar';
+import { unsentEdits } from '../editor/offline';
+import { useProfile } from './profile';
+import { useSession } from './SessionProvider';
+import { SignOutDialog } from './SignOutDialog';
+
+const SCHEMES = [
+  { value: 'auto', label: 'Like the system', Icon: IconDeviceDesktop },
+  { value: 'light', label: 'Light', Icon: IconSun },
+  { value: 'dark', label: 'Dark', Icon: IconMoon },
+] as const;
+
+/** Who is signed in, light or dark, and the way out. */
+export function UserMenu() {
+  const { data: profile } = useProfile();
+  const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const session = useSession();
+  const [unsent, setUnsent] = useState(0);
+  const name = profile?.name || profile?.email || '';
+
+  const signOut = () => void session.signOut();
+  const askToSignOut = () => {
+    const edits = unsentEdits();
+    if (edits > 0) setUnsent(edits);
+    else signOut();
+  };
+
+  return (
+    <>
+      <Menu position="bottom-end" width={260} shadow="md" withinPortal>
+        <Menu.Target>
+          <ActionIcon size={36} radius="xl" variant="transparent" aria-label="Your account">
+            <PersonAvatar name={name} size={34} />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Group wrap="nowrap" gap="sm" px="sm" pt="xs" pb="sm">
+            <PersonAvatar name={name} size={36} />
+            <div style={{ minWidth: 0 }}>
+              <Text fw={600} truncate>
+                {name}
+              </Text>
+              <Text size="sm" c="dimmed" truncate>
+                {profile?.email}
+              </Text>
+            </div>
+          </Group>
+          <Menu.Divider />
+          <Menu.Label id="color-scheme-label">Appearance</Menu.Label>
+          <SegmentedControl
+            fullWidth
+            mx="sm"
+            mb="sm"
+            w="auto"
+            aria-labelledby="color-scheme-label"
+            value={colorScheme}
+            onChange={(value) => setColorScheme(value as typeof colorScheme)}
+            data={SCHEMES.map(({ value, label, Icon }) => ({
+              value,
+              label: (
+                <Center h={24} title={label}>
+                  <Icon size={18} aria-hidden />
+                  <VisuallyHidden>{label}</VisuallyHidden>
+                </Center>
+              ),
+            }))}
+          />
+          <Menu.Divider />
+          <Menu.Item leftSection={<IconLogout size={18} />} onClick={askToSignOut}>
+            Sign out
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      <SignOutDialog unsent={unsent} onConfirm={signOut} onClose={() => setUnsent(0)} />
+    </>
+  );
+}

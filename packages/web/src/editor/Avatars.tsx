@@ -1,0 +1,66 @@
+import { Avatar, Menu, Text, Tooltip, UnstyledButton } from '@mantine/core';
+import { PersonAvatar } from '../components/PersonAvatar';
+import classes from './Avatars.module.css';
+import type { Person } from './people';
+
+interface AvatarsProps {
+  people: Person[];
+  /** How many are drawn as discs; the others are in a menu. */
+  shown: number;
+  /** Scrolls to where this person's caret is. */
+  onFind: (person: Person) => void;
+}
+
+/** Who is here now. */
+export function Avatars({ people, shown, onFind }: AvatarsProps) {
+  if (people.length === 0) return null;
+  const first = people.slice(0, people.length > shown ? shown - 1 : shown);
+  const rest = people.slice(first.length);
+  return (
+    <ul className={classes.group} aria-label="Also here">
+      {first.map((person) => (
+        <li key={person.sessionId}>
+          <Tooltip label={hint(person)} openDelay={150}>
+            <UnstyledButton
+              className={classes.person}
+              aria-label={hint(person)}
+              onClick={() => onFind(person)}
+            >
+              <PersonAvatar name={person.name} color={person.color} size={30} />
+            </UnstyledButton>
+          </Tooltip>
+        </li>
+      ))}
+      {rest.length > 0 && (
+        <li>
+          <Menu position="bottom-end" shadow="md" withinPortal>
+            <Menu.Target>
+              <UnstyledButton className={classes.person} aria-label={`${rest.length} more people`}>
+                <Avatar size={30} radius="xl" aria-hidden>
+                  <Text fz={11} fw={650}>
+                    +{rest.length}
+                  </Text>
+                </Avatar>
+              </UnstyledButton>
+            </Menu.Target>
+            <Menu.Dropdown className={classes.rest}>
+              {rest.map((person) => (
+                <Menu.Item
+                  key={person.sessionId}
+                  leftSection={<PersonAvatar name={person.name} color={person.color} size={24} />}
+                  onClick={() => onFind(person)}
+                >
+                  {person.name}
+                </Menu.Item>
+              ))}
+            </Menu.Dropdown>
+          </Menu>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function hint({ name, head }: Person): string {
+  return head === undefined ? name : `${name}: go to their cursor`;
+}

@@ -1,5 +1,7 @@
 //! What must hold for all deltas, however they are made.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use motet_ot::{Attributes, DecodeError, Delta, Embed, Insert, Operation, Side, decode};
 use proptest::{collection::vec, prelude::*};
 use serde_json::json;
@@ -253,6 +255,8 @@ proptest! {
     }
 }
 
+type Expected = fn(&DecodeError) -> bool;
+
 #[test]
 fn malformed_deltas_are_told_apart() {
     let deep = format!(
@@ -260,7 +264,7 @@ fn malformed_deltas_are_told_apart() {
         r#"{"a":"#.repeat(500),
         "}".repeat(500)
     );
-    let wrong: [(&str, fn(&DecodeError) -> bool); 18] = [
+    let wrong: [(&str, Expected); 18] = [
         ("", |e| matches!(e, DecodeError::Json { .. })),
         ("{", |e| matches!(e, DecodeError::Json { .. })),
         (&deep, |e| matches!(e, DecodeError::Json { .. })),

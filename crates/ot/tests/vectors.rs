@@ -1,5 +1,7 @@
 //! What quill-delta answers: `vectors/README.md` says what each file holds.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use motet_ot::{Attributes, Delta, Side, decode};
 use serde_json::{Map, Value};
 

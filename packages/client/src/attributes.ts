@@ -74,7 +74,8 @@ export function invert(
   for (const [name, value] of Object.entries(attributes ?? {})) {
     const before = base && Object.hasOwn(base, name) ? base[name] : undefined;
     if (before === undefined) inverted[name] = null;
-    else if (before !== value || typeof before === 'object') inverted[name] = before;
+    else if (before !== value || (before !== null && typeof before === 'object'))
+      inverted[name] = before;
   }
   return some(inverted);
 }

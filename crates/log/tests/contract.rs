@@ -1,0 +1,332 @@
+//! One suite for every log. Each test of an invariant bears its name.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use motet_log::{DocumentLog, LogError, MemoryLog, SqliteLog};
+use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
+use tempfile::TempDir;
+
+const ALL: usize = usize::MAX;
+
+fn id(n: u8) -> DocumentId {
+    DocumentId::from_bytes([n; 16])
+}
+
+fn change(seq: u64) -> Change {
+    Change {
+        author: UserId::from_bytes([1; 16]),
+        client_id: "client".parse().unwrap(),
+        seq,
+        time_ms: 1_700_000_000_000 + seq,
+        delta: Bytes::from(format!(r#"{{"ops":[{{"insert":"{seq}"}}]}}"#)),
+        update: if seq.is_multiple_of(2) {
+            Bytes::from_static(b"update")
+        } else {
+            Bytes::new()
+        },
+    }
+}
+
+fn changes(seqs: std::ops::Range<u64>) -> Vec<Change> {
+    seqs.map(change).collect()
+}
+
+fn revision(n: u64) -> Revision {
+    Revision::new(n)
+}
+
+/// Reads to the end, page by page.
+async fn read_all(log: &impl DocumentLog, id: DocumentId, page: usize) -> Vec<Change> {
+    let mut all: Vec<Change> = Vec::new();
+    loop {
+        let next = log
+            .read(id, revision(all.len() as u64), page)
+            .await
+            .unwrap();
+        if next.is_empty() {
+            return all;
+        }
+        all.extend(next);
+    }
+}
+
+/// Runs each test of the suite on each log.
+macro_rules! contract {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $test() { super::$test(super::MemoryLog::default()).await; })*
+        }
+        mod sqlite {
+            $(#[tokio::test] async fn $test() {
+                let folder = super::TempDir::new().unwrap();
+                super::$test(super::sqlite_log(&folder)).await;
+            })*
+        }
+    };
+}
+
+contract!(
+    dense,
+    fenced,
+    prefix,
+    paging,
+    documents_are_apart,
+    checkpoints,
+    checkpoints_are_thinned,
+    deleted_is_gone,
+    large_changes,
+    behaves_like_a_list,
+);
+
+fn sqlite_log(folder: &TempDir) -> Arc<SqliteLog> {
+    Arc::new(SqliteLog::open(&folder.path().join("log.db")).unwrap())
+}
+
+async fn dense(log: impl DocumentLog) {
+    assert_eq!(log.head(id(1)).await.unwrap(), Revision::ZERO);
+    assert_eq!(
+        log.append(id(1), revision(0), changes(1..4)).await.unwrap(),
+        revision(3)
+    );
+    assert_eq!(
+        log.append(id(1), revision(3), changes(4..5)).await.unwrap(),
+        revision(4)
+    );
+    assert_eq!(
+        log.append(id(1), revision(4), Vec::new()).await.unwrap(),
+        revision(4)
+    );
+    assert_eq!(log.head(id(1)).await.unwrap(), revision(4));
+    assert_eq!(read_all(&log, id(1), ALL).await, changes(1..5));
+}
+
+async fn fenced(log: impl DocumentLog) {
+    let log = Arc::new(log);
+    for round in 0..20 {
+        let tasks: Vec<_> = (0..8)
+            .map(|writer| {
+                let log = Arc::clone(&log);
+                let change = change(round * 100 + writer);
+                tokio::spawn(async move { log.append(id(1), revision(round), vec![change]).await })
+            })
+            .collect();
+        let mut won = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(head) => {
+                    assert_eq!(head, revision(round + 1));
+                    won += 1;
+                }
+                Err(LogError::Conflict { head }) => assert_eq!(head, revision(round + 1)),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(won, 1, "exactly one append after each base");
+    }
+    let ahead = log.append(id(1), revision(99), changes(1..2)).await;
+    assert!(matches!(ahead, Err(LogError::Conflict { head }) if head == revision(20)));
+    assert_eq!(read_all(&log, id(1), ALL).await.len(), 20);
+}
+
+async fn prefix(log: impl DocumentLog) {
+    let mut before = Vec::new();
+    for n in 0..30 {
+        log.append(id(1), revision(n * 2), changes(n * 2..n * 2 + 2))
+            .await
+            .unwrap();
+        let now = read_all(&log, id(1), ALL).await;
+        assert!(now.starts_with(&before));
+        before = now;
+    }
+}
+
+async fn paging(log: impl DocumentLog) {
+    log.append(id(1), revision(0), changes(0..40))
+        .await
+        .unwrap();
+    for n in 40..60 {
+        log.append(id(1), revision(n), changes(n..n + 1))
+            .await
+            .unwrap();
+    }
+    for page in [0, 100, 250, 1_000, ALL] {
+        assert_eq!(
+            read_all(&log, id(1), page).await,
+            changes(0..60),
+            "pages of {page} bytes"
+        );
+    }
+    assert_eq!(
+        log.read(id(1), revision(0), 0).await.unwrap().len(),
+        1,
+        "at least one"
+    );
+    assert_eq!(
+        log.read(id(1), revision(17), ALL).await.unwrap(),
+        changes(17..60)
+    );
+    assert!(log.read(id(1), revision(60), ALL).await.unwrap().is_empty());
+    assert!(
+        log.read(id(1), revision(1_000), ALL)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn documents_are_apart(log: impl DocumentLog) {
+    let log = Arc::new(log);
+    let tasks: Vec<_> = (1..=50)
+        .map(|n| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                for at in 0..10 {
+                    log.append(id(n), revision(at), changes(at..at + 1))
+                        .await
+                        .unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for n in 1..=50 {
+        assert_eq!(read_all(&log, id(n), ALL).await, changes(0..10));
+    }
+}
+
+fn checkpoint(at: u64) -> Checkpoint {
+    Checkpoint {
+        revision: revision(at),
+        state: Bytes::from(format!("state {at}")),
+    }
+}
+
+async fn checkpoints(log: impl DocumentLog) {
+    assert_eq!(log.checkpoint(id(1), revision(9)).await.unwrap(), None);
+    log.append(id(1), revision(0), changes(0..10))
+        .await
+        .unwrap();
+    let ahead = log.put_checkpoint(id(1), checkpoint(11)).await;
+    assert!(matches!(ahead, Err(LogError::Conflict { head }) if head == revision(10)));
+    for at in [4, 8] {
+        log.put_checkpoint(id(1), checkpoint(at)).await.unwrap();
+    }
+    for (at_most, found) in [
+        (3, None),
+        (4, Some(4)),
+        (7, Some(4)),
+        (8, Some(8)),
+        (99, Some(8)),
+    ] {
+        let stored = log.checkpoint(id(1), revision(at_most)).await.unwrap();
+        assert_eq!(stored, found.map(checkpoint));
+    }
+}
+
+async fn checkpoints_are_thinned(log: impl DocumentLog) {
+    const LAST: u64 = 300;
+    log.append(id(1), revision(0), changes(0..LAST))
+        .await
+        .unwrap();
+    for at in 1..=LAST {
+        log.put_checkpoint(id(1), checkpoint(at)).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    let mut at_most = revision(LAST);
+    while let Some(found) = log.checkpoint(id(1), at_most).await.unwrap() {
+        kept.push(found.revision.get());
+        at_most = revision(found.revision.get() - 1);
+    }
+    assert_eq!(kept[0], LAST);
+    assert!(kept.len() <= 11, "logarithmic: {kept:?}");
+}
+
+async fn deleted_is_gone(log: impl DocumentLog) {
+    log.append(id(1), revision(0), changes(0..3)).await.unwrap();
+    log.put_checkpoint(id(1), checkpoint(2)).await.unwrap();
+    log.append(id(2), revision(0), changes(0..3)).await.unwrap();
+    log.delete(id(1)).await.unwrap();
+    log.delete(id(1)).await.unwrap();
+    let deleted = |error: LogError| matches!(error, LogError::Deleted { id: of } if of == id(1));
+    assert!(deleted(
+        log.append(id(1), revision(3), changes(3..4))
+            .await
+            .unwrap_err()
+    ));
+    assert!(deleted(
+        log.append(id(1), revision(0), changes(3..4))
+            .await
+            .unwrap_err()
+    ));
+    assert!(deleted(
+        log.read(id(1), revision(0), ALL).await.unwrap_err()
+    ));
+    assert!(deleted(log.head(id(1)).await.unwrap_err()));
+    assert!(deleted(
+        log.checkpoint(id(1), revision(9)).await.unwrap_err()
+    ));
+    assert!(deleted(
+        log.put_checkpoint(id(1), checkpoint(1)).await.unwrap_err()
+    ));
+    assert_eq!(read_all(&log, id(2), ALL).await.len(), 3, "others stay");
+}
+
+async fn large_changes(log: impl DocumentLog) {
+    let large = Change {
+        delta: Bytes::from(vec![b'x'; 4 << 20]),
+        ..change(1)
+    };
+    log.append(
+        id(1),
+        revision(0),
+        vec![large.clone(), change(2), large.clone()],
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        read_all(&log, id(1), 1 << 20).await,
+        [large.clone(), change(2), large]
+    );
+}
+
+/// Appends on right and wrong bases, many seeds, against the obvious model.
+async fn behaves_like_a_list(log: impl DocumentLog) {
+    let mut model: Vec<Vec<Change>> = vec![Vec::new(); 4];
+    let mut random = 1_u64;
+    for seq in 0..400 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let (document, behind, count) =
+            (random >> 62, (random >> 60) & 3, 1 + ((random >> 56) & 3));
+        let list = &mut model[usize::try_from(document).unwrap()];
+        let head = list.len() as u64;
+        let base = if behind == 0 {
+            head.saturating_sub(1)
+        } else {
+            head
+        };
+        let batch = changes(seq * 10..seq * 10 + count);
+        let of = id(u8::try_from(document).unwrap());
+        match log.append(of, revision(base), batch.clone()).await {
+            Ok(new) => {
+                assert_eq!(base, head);
+                list.extend(batch);
+                assert_eq!(new, revision(list.len() as u64));
+            }
+            Err(LogError::Conflict { head: stored }) => {
+                assert_ne!(base, head);
+                assert_eq!(stored, revision(head));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    for (document, list) in (0..).zip(&model) {
+        assert_eq!(&read_all(&log, id(document), 300).await, list);
+    }
+}

@@ -1,0 +1,159 @@
+//! What only a store on a disk has to show: that it survives.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
+
+use bytes::Bytes;
+use motet_log::{DocumentLog, LogError, SqliteLog};
+use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
+use tempfile::TempDir;
+
+const ID: DocumentId = DocumentId::from_bytes([9; 16]);
+const FOLDER: &str = "MOTET_LOG_TEST_FOLDER";
+
+fn change(seq: u64) -> Change {
+    Change {
+        author: UserId::from_bytes([1; 16]),
+        client_id: "client".parse().unwrap(),
+        seq,
+        time_ms: seq,
+        delta: Bytes::from(seq.to_string()),
+        update: Bytes::new(),
+    }
+}
+
+fn open(folder: &TempDir) -> Result<SqliteLog, LogError> {
+    SqliteLog::open(&folder.path().join("log.db"))
+}
+
+#[tokio::test]
+async fn durable_across_a_reopen() {
+    let folder = TempDir::new().unwrap();
+    let checkpoint = Checkpoint {
+        revision: Revision::new(2),
+        state: Bytes::from_static(b"state"),
+    };
+    {
+        let log = open(&folder).unwrap();
+        log.append(ID, Revision::ZERO, vec![change(1), change(2)])
+            .await
+            .unwrap();
+        log.put_checkpoint(ID, checkpoint.clone()).await.unwrap();
+    }
+    let log = open(&folder).unwrap();
+    let read = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap();
+    assert_eq!(read, [change(1), change(2)]);
+    assert_eq!(
+        log.checkpoint(ID, Revision::new(5)).await.unwrap(),
+        Some(checkpoint)
+    );
+}
+
+/// The other half of `durable_across_kills`, which runs this binary again with a folder to write to.
+#[tokio::test]
+async fn child_appends_until_it_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else {
+        return;
+    };
+    let log = SqliteLog::open(&std::path::Path::new(&folder).join("log.db")).unwrap();
+    let mut head = log.head(ID).await.unwrap();
+    loop {
+        head = log
+            .append(ID, head, vec![change(head.get() + 1)])
+            .await
+            .unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "acknowledged {head}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn durable_across_kills() {
+    let folder = TempDir::new().unwrap();
+    for round in 1..=8_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_appends_until_it_is_killed", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut acknowledged = 0_u64;
+        let mut seen = 0;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let Some((_, number)) = line.split_once("acknowledged ") else {
+                continue;
+            };
+            acknowledged = number.parse().unwrap();
+            seen += 1;
+            if seen == round * 7 {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        let log = open(&folder).unwrap();
+        let read = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap();
+        assert!(acknowledged > 0 && read.len() as u64 >= acknowledged);
+        let expected: Vec<_> = (1..=read.len() as u64).map(change).collect();
+        assert_eq!(read, expected, "each exactly once, in order");
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let log = open(&folder).unwrap();
+    assert!(matches!(open(&folder), Err(LogError::InUse { .. })));
+    drop(log);
+    open(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn damage_is_found() {
+    let damages = [
+        "UPDATE appends SET record = CAST(substr(record, 1, length(record) - 1) || x'07' AS BLOB) WHERE last = 2",
+        "UPDATE appends SET record = (SELECT record FROM appends WHERE last = 1) WHERE last = 2",
+        "DELETE FROM appends WHERE last = 2",
+        "DELETE FROM appends WHERE last = 3",
+    ];
+    for damage in damages {
+        let folder = TempDir::new().unwrap();
+        {
+            let log = open(&folder).unwrap();
+            for n in 0..3 {
+                log.append(ID, Revision::new(n), vec![change(n + 1)])
+                    .await
+                    .unwrap();
+            }
+        }
+        let connection = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+        connection.execute_batch(damage).unwrap();
+        drop(connection);
+        let log = open(&folder).unwrap();
+        let error = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap_err();
+        assert!(
+            matches!(error, LogError::Corrupt { .. }),
+            "{damage}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder).unwrap());
+    let connection = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+    connection
+        .pragma_update(None, "user_version", 1_000)
+        .unwrap();
+    drop(connection);
+    assert!(matches!(
+        open(&folder),
+        Err(LogError::NewerFormat { found: 1_000, .. })
+    ));
+}

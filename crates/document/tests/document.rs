@@ -1,0 +1,626 @@
+//! The live document, command by command. Each invariant's test bears its name.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use motet_document::{
+    Access, CloseReason, Command, Document, Event, Member, Reject, Selection, Settings, Snapshot,
+    Submission,
+};
+use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
+use motet_ot::{Delta, decode};
+
+const NOW: u64 = 1_700_000_000_000;
+
+fn session(n: u8) -> SessionId {
+    SessionId::from_bytes([n; 16])
+}
+
+fn user(n: u8) -> UserId {
+    UserId::from_bytes([n; 16])
+}
+
+fn client(n: u8) -> ClientId {
+    format!("client-{n}").parse().unwrap()
+}
+
+fn revision(n: u64) -> Revision {
+    Revision::new(n)
+}
+
+/// A document with the log that it would have, and what each session was told.
+struct Bench {
+    document: Document,
+    log: Vec<Change>,
+    now_ms: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let id = DocumentId::from_bytes([1; 16]);
+        Self {
+            document: Document::open(id, None, settings).unwrap(),
+            log: Vec::new(),
+            now_ms: NOW,
+        }
+    }
+
+    fn run(&mut self, commands: Vec<Command>) -> Vec<(SessionId, Event)> {
+        let plan = self.document.plan(self.now_ms, commands);
+        self.log.extend(plan.changes());
+        self.document.commit(plan, revision(self.log.len() as u64))
+    }
+
+    fn join(&mut self, n: u8) -> Vec<(SessionId, Event)> {
+        self.run(vec![join(n, Access::Write, None)])
+    }
+
+    fn text(&self) -> String {
+        let delta = self.document.snapshot().content.to_delta();
+        let json: serde_json::Value = serde_json::from_str(&delta.to_json()).unwrap();
+        json["ops"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|op| op["insert"].as_str().unwrap())
+            .collect()
+    }
+}
+
+fn join(n: u8, access: Access, from: Option<u64>) -> Command {
+    Command::Join {
+        session: session(n),
+        member: Member {
+            user: user(n),
+            name: format!("User {n}").into(),
+            access,
+        },
+        client_id: client(n),
+        from: from.map(revision),
+    }
+}
+
+fn submit(n: u8, seq: u64, base: u64, delta: &Delta) -> Command {
+    submit_json(n, seq, base, &delta.to_json())
+}
+
+fn submit_json(n: u8, seq: u64, base: u64, json: &str) -> Command {
+    let submission = Submission::new(revision(base), seq, decode(json.as_bytes()).unwrap());
+    Command::Submit {
+        session: session(n),
+        submission,
+    }
+}
+
+fn insert(at: usize, text: &str) -> Delta {
+    if at == 0 {
+        Delta::new().insert(text)
+    } else {
+        Delta::new().retain(at).insert(text)
+    }
+}
+
+/// The revisions of the changes that a session was sent.
+fn sent(events: &[(SessionId, Event)], n: u8) -> Vec<u64> {
+    let of = events.iter().filter(|(id, _)| *id == session(n));
+    of.flat_map(|(_, event)| match event {
+        Event::Changes { changes, .. } => changes.iter().map(|it| it.revision.get()).collect(),
+        _ => Vec::new(),
+    })
+    .collect()
+}
+
+fn rejected(events: &[(SessionId, Event)]) -> Option<Reject> {
+    events.iter().find_map(|(_, event)| match event {
+        Event::Rejected { reject, .. } => Some(*reject),
+        _ => None,
+    })
+}
+
+#[test]
+fn concurrent_edits_meet_with_the_committed_one_on_the_left() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    let events = bench.run(vec![
+        submit(1, 1, 0, &insert(0, "left")),
+        submit(2, 1, 0, &insert(0, "right")),
+    ]);
+    assert_eq!(bench.text(), "leftright");
+    assert_eq!(sent(&events, 1), [1, 2]);
+    assert_eq!(sent(&events, 2), [1, 2]);
+}
+
+#[test]
+fn visible_after_durable() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    let plan = bench
+        .document
+        .plan(NOW, vec![submit(1, 1, 0, &insert(0, "a"))]);
+    assert_eq!(plan.changes().len(), 1);
+    assert_eq!(
+        bench.document.head(),
+        Revision::ZERO,
+        "nothing is visible yet"
+    );
+    let events = bench.document.commit(plan, revision(1));
+    assert_eq!(sent(&events, 1), [1]);
+}
+
+#[test]
+fn once() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "a"))]);
+    bench.run(vec![submit(2, 1, 1, &insert(1, "b"))]);
+    // The same once more, on the old base, on a later one, and twice in one batch.
+    for base in [0, 1, 2] {
+        let events = bench.run(vec![submit(1, 1, base, &insert(0, "a"))]);
+        let again = matches!(
+            events.as_slice(),
+            [(_, Event::Acknowledged { seq: 1, revision })] if revision.get() == 1
+        );
+        assert!(again, "base {base}: {events:?}");
+    }
+    bench.run(vec![
+        submit(1, 2, 2, &insert(0, "c")),
+        submit(1, 2, 2, &insert(0, "c")),
+    ]);
+    assert_eq!(bench.text(), "cab");
+    let old = bench.run(vec![submit(1, 1, 3, &insert(0, "x"))]);
+    assert_eq!(rejected(&old), Some(Reject::SeqReused { seq: 1, last: 2 }));
+}
+
+#[test]
+fn once_also_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "a"))]);
+    bench.run(vec![submit(1, 2, 1, &insert(1, "b"))]);
+    let checkpoint = bench.document.snapshot().encode();
+    // Opened from the log alone, and from a checkpoint alone.
+    for (checkpoint, log) in [(None, bench.log.clone()), (Some(checkpoint), Vec::new())] {
+        let id = bench.document.id();
+        let settings = Settings::default();
+        let mut again = Bench {
+            document: Document::open(id, checkpoint.as_ref(), settings).unwrap(),
+            log: bench.log.clone(),
+            now_ms: NOW,
+        };
+        again.document.replay(log).unwrap();
+        assert_eq!(again.text(), "ab");
+        again.join(1);
+        let events = again.run(vec![submit(1, 2, 2, &insert(1, "b"))]);
+        assert!(matches!(
+            events.as_slice(),
+            [(_, Event::Acknowledged { seq: 2, .. })]
+        ));
+        assert_eq!(again.text(), "ab");
+    }
+}
+
+#[test]
+fn another_user_with_the_same_client_id_is_another_client() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "a"))]);
+    let member = Member {
+        user: user(2),
+        name: "Other".into(),
+        access: Access::Write,
+    };
+    let command = Command::Join {
+        session: session(2),
+        member,
+        client_id: client(1),
+        from: None,
+    };
+    let events = bench.run(vec![command]);
+    assert!(matches!(events.as_slice(), [(_, Event::Joined(joined))] if joined.last_seq == 0));
+    bench.run(vec![submit(2, 1, 0, &insert(0, "b"))]);
+    assert_eq!(bench.text(), "ab");
+}
+
+#[test]
+fn harmless() {
+    let mut bench = Bench::with(Settings {
+        len_utf16_max: 10,
+        ..Settings::default()
+    });
+    bench.join(1);
+    bench.run(vec![join(2, Access::Read, None)]);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "x\u{1f600}y"))]);
+    let cases = [
+        (submit(2, 1, 1, &insert(0, "a")), Reject::ReadOnly),
+        (
+            submit(1, 2, 1, &insert(5, "a")),
+            Reject::OutOfRange {
+                position: 5,
+                len_utf16: 4,
+            },
+        ),
+        (
+            submit_json(1, 2, 1, r#"{"ops":[{"insert":"a"},{"retain":9}]}"#),
+            Reject::OutOfRange {
+                position: 9,
+                len_utf16: 4,
+            },
+        ),
+        (
+            submit(1, 2, 1, &Delta::new().delete(5)),
+            Reject::OutOfRange {
+                position: 5,
+                len_utf16: 4,
+            },
+        ),
+        (
+            submit(1, 2, 1, &insert(2, "a")),
+            Reject::SplitSurrogate { position: 2 },
+        ),
+        (
+            submit(1, 2, 1, &Delta::new().delete(2)),
+            Reject::SplitSurrogate { position: 2 },
+        ),
+        (
+            submit(1, 2, 2, &insert(0, "a")),
+            Reject::RevisionAhead {
+                revision: revision(2),
+                head: revision(1),
+            },
+        ),
+        (
+            submit(1, 0, 1, &insert(0, "a")),
+            Reject::SeqReused { seq: 0, last: 1 },
+        ),
+        (
+            submit(1, 2, 1, &insert(0, "1234567")),
+            Reject::DocumentTooLarge { max_utf16: 10 },
+        ),
+    ];
+    for (command, reject) in cases {
+        let shown = format!("{command:?}");
+        let events = bench.run(vec![command]);
+        assert_eq!(rejected(&events), Some(reject), "{shown}");
+        assert_eq!(events.len(), 1, "nobody else hears of it");
+        assert_eq!(bench.log.len(), 1, "nothing was committed");
+        assert_eq!(bench.text(), "x\u{1f600}y");
+    }
+    bench.run(vec![submit(1, 2, 1, &insert(0, "a"))]);
+    assert_eq!(bench.text(), "ax\u{1f600}y", "the session goes on");
+}
+
+#[test]
+fn past_the_end_is_found_on_an_old_base_as_well() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "abc"))]);
+    bench.run(vec![submit(1, 2, 1, &insert(3, "def"))]);
+    let events = bench.run(vec![submit(2, 1, 1, &insert(4, "x"))]);
+    assert!(matches!(rejected(&events), Some(Reject::OutOfRange { .. })));
+}
+
+#[test]
+fn in_order() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    // A join between two edits of one batch sees the first in its state, and is sent the second.
+    let events = bench.run(vec![
+        submit(1, 1, 0, &insert(0, "a")),
+        join(2, Access::Write, None),
+        submit(1, 2, 0, &insert(0, "b")),
+    ]);
+    let state = events.iter().find_map(|(_, event)| match event {
+        Event::Joined(joined) => Some(joined.revision.get()),
+        _ => None,
+    });
+    assert_eq!(state, Some(1));
+    assert_eq!(sent(&events, 2), [2]);
+    assert_eq!(sent(&events, 1), [1, 2]);
+}
+
+#[test]
+fn a_resume_is_sent_what_it_missed() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    for n in 0..10 {
+        bench.run(vec![submit(1, n + 1, n, &insert(0, "x"))]);
+    }
+    let events = bench.run(vec![join(2, Access::Write, Some(7))]);
+    assert_eq!(sent(&events, 2), [8, 9, 10]);
+    assert!(matches!(&events[0].1, Event::Joined(joined) if joined.content.is_none()));
+    let events = bench.run(vec![join(3, Access::Write, Some(11))]);
+    assert!(matches!(
+        events.as_slice(),
+        [(_, Event::Closed(CloseReason::RevisionAhead))]
+    ));
+}
+
+#[test]
+fn a_slow_session_catches_up_in_steps() {
+    let settings = Settings {
+        catch_up_bytes_max: 100,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(settings);
+    bench.join(1);
+    bench.join(2);
+    bench.document.mark_behind(session(2));
+    for n in 0..20 {
+        let events = bench.run(vec![submit(1, n + 1, n, &insert(0, "x"))]);
+        assert!(sent(&events, 2).is_empty(), "nothing while behind");
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 20 {
+        let after = revision(seen.len() as u64);
+        let events = bench.run(vec![Command::CatchUp {
+            session: session(2),
+            after,
+        }]);
+        let step = sent(&events, 2);
+        assert!((1..20).contains(&step.len()), "a bounded step: {step:?}");
+        seen.extend(step);
+    }
+    assert_eq!(seen, (1..=20).collect::<Vec<_>>());
+    let events = bench.run(vec![submit(1, 21, 20, &insert(0, "y"))]);
+    assert_eq!(sent(&events, 2), [21], "live again");
+}
+
+#[test]
+fn what_is_older_than_the_window_comes_from_the_log() {
+    let mut bench = Bench::with(Settings {
+        window_changes_max: 4,
+        ..Settings::default()
+    });
+    bench.join(1);
+    for n in 0..10 {
+        let at = usize::try_from(n).unwrap();
+        bench.run(vec![submit(1, n + 1, n, &insert(at, "x"))]);
+    }
+    assert_eq!(bench.document.window_start(), revision(6));
+    let events = bench.run(vec![join(2, Access::Write, Some(2))]);
+    let from_log = events.iter().any(|(_, event)| {
+        matches!(event, Event::ReadLog { after, through }
+            if *after == revision(2) && *through == revision(6))
+    });
+    assert!(from_log, "{events:?}");
+
+    // A submission on an old base is advanced over the log first.
+    let json = insert(2, "y").to_json();
+    let mut submission = Submission::new(revision(2), 1, decode(json.as_bytes()).unwrap());
+    let (author, client_id) = bench.document.submitter(session(2)).unwrap();
+    submission
+        .advance(author, &client_id, &bench.log[2..6])
+        .unwrap();
+    assert_eq!(submission.base(), revision(6));
+    bench.run(vec![Command::Submit {
+        session: session(2),
+        submission,
+    }]);
+    assert_eq!(
+        bench.text(),
+        "xxxxxxxxxxy",
+        "after what was committed at the same place"
+    );
+
+    // And one that is found there was sent before.
+    let json = insert(0, "x").to_json();
+    let mut again = Submission::new(revision(0), 1, decode(json.as_bytes()).unwrap());
+    let (author, client_id) = bench.document.submitter(session(1)).unwrap();
+    again.advance(author, &client_id, &bench.log[..7]).unwrap();
+    let events = bench.run(vec![Command::Submit {
+        session: session(1),
+        submission: again,
+    }]);
+    let acknowledged = matches!(
+        events.as_slice(),
+        [(_, Event::Acknowledged { seq: 1, revision })] if revision.get() == 1
+    );
+    assert!(acknowledged, "{events:?}");
+}
+
+#[test]
+fn the_latest_connection_of_a_client_takes_over() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    let member = Member {
+        user: user(1),
+        name: "Again".into(),
+        access: Access::Write,
+    };
+    let command = Command::Join {
+        session: session(9),
+        member,
+        client_id: client(1),
+        from: None,
+    };
+    let events = bench.run(vec![command]);
+    let replaced = |(id, event): &(SessionId, Event)| {
+        *id == session(1) && matches!(event, Event::Closed(CloseReason::Replaced))
+    };
+    assert!(events.iter().any(replaced));
+    assert_eq!(bench.document.sessions(), 1);
+}
+
+#[test]
+fn a_full_document_turns_sessions_away() {
+    let mut bench = Bench::with(Settings {
+        sessions_max: 2,
+        ..Settings::default()
+    });
+    bench.join(1);
+    bench.join(2);
+    let events = bench.join(3);
+    assert!(matches!(
+        events.as_slice(),
+        [(_, Event::Closed(CloseReason::Full))]
+    ));
+    bench.run(vec![Command::Leave {
+        session: session(1),
+    }]);
+    assert!(matches!(bench.join(3).as_slice(), [(_, Event::Joined(_))]));
+}
+
+#[test]
+fn rights_change_while_a_session_lives() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    let set = |access| Command::SetAccess {
+        user: user(1),
+        access,
+    };
+    let events = bench.run(vec![set(Some(Access::Read))]);
+    assert!(matches!(
+        events.as_slice(),
+        [(_, Event::AccessChanged(Access::Read))]
+    ));
+    assert_eq!(
+        rejected(&bench.run(vec![submit(1, 1, 0, &insert(0, "a"))])),
+        Some(Reject::ReadOnly)
+    );
+    let events = bench.run(vec![set(None)]);
+    assert!(matches!(
+        events.as_slice(),
+        [(_, Event::Closed(CloseReason::Forbidden))]
+    ));
+    assert!(
+        bench.run(vec![submit(1, 1, 0, &insert(0, "a"))]).is_empty(),
+        "nobody is there"
+    );
+}
+
+fn select(n: u8, at: usize, base: u64) -> Command {
+    let selection = Some(Selection {
+        anchor: at,
+        head: at,
+    });
+    Command::Select {
+        session: session(n),
+        selection,
+        revision: revision(base),
+    }
+}
+
+/// The update that a session is told, if any.
+fn presence(events: &[(SessionId, Event)], n: u8) -> Option<motet_document::PresenceUpdate> {
+    events.iter().find_map(|(id, event)| match event {
+        Event::Presence(update) if *id == session(n) => Some((**update).clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn presence_is_coalesced_and_moves_with_the_text() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "hello"))]);
+    bench.run(vec![select(2, 1, 1), select(2, 3, 1)]);
+    bench.run(vec![submit(1, 2, 1, &insert(0, "12"))]);
+    bench.now_ms += 1_000;
+    let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+    assert_eq!(update.joined.len(), 2, "told once, in its latest state");
+    let cursor = update
+        .joined
+        .iter()
+        .find(|it| it.session == session(2))
+        .unwrap();
+    assert_eq!(cursor.selection, Some(Selection { anchor: 5, head: 5 }));
+    assert!(bench.document.tick(bench.now_ms).is_empty(), "nothing new");
+
+    // Typing takes the caret along without a word, and a late position is moved to the head.
+    bench.run(vec![submit(2, 1, 2, &insert(5, "abc"))]);
+    bench.now_ms += 1_000;
+    assert!(bench.document.tick(bench.now_ms).is_empty());
+    bench.run(vec![select(2, 7, 2)]);
+    bench.now_ms += 1_000;
+    let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+    assert_eq!(
+        update.updated[0].selection,
+        Some(Selection {
+            anchor: 10,
+            head: 10
+        })
+    );
+    let events = bench.run(vec![select(2, 11, 3)]);
+    assert_eq!(
+        rejected(&events),
+        Some(Reject::OutOfRange {
+            position: 11,
+            len_utf16: 10
+        })
+    );
+}
+
+#[test]
+fn presence_of_a_silent_session_expires() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.now_ms += 1_000;
+    assert!(!bench.document.tick(bench.now_ms).is_empty());
+    for _ in 0..7 {
+        bench.now_ms += 5_000;
+        bench.run(vec![Command::Heard {
+            session: session(1),
+        }]);
+        let events = bench.document.tick(bench.now_ms);
+        if let Some(update) = presence(&events, 1) {
+            assert_eq!(update.left, [session(2)]);
+            assert!(bench.now_ms >= NOW + 30_000);
+            bench.run(vec![Command::Heard {
+                session: session(2),
+            }]);
+            bench.now_ms += 5_000;
+            let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+            assert_eq!(
+                update.joined[0].session,
+                session(2),
+                "heard again, here again"
+            );
+            return;
+        }
+    }
+    panic!("it never expired");
+}
+
+#[test]
+fn colours_are_shared_only_when_there_are_too_few() {
+    let mut bench = Bench::new();
+    let mut seen = std::collections::HashSet::new();
+    for n in 1..=16 {
+        for (_, event) in bench.join(n) {
+            if let Event::Joined(joined) = event {
+                assert!(seen.insert(joined.color), "{} twice", joined.color);
+            }
+        }
+    }
+    assert_eq!(seen.len(), 16);
+}
+
+#[test]
+fn checkpoints_round_trip_and_newer_ones_are_refused() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "a\u{1f600}"))]);
+    let checkpoint = bench.document.snapshot().encode();
+    let again = Snapshot::decode(&checkpoint).unwrap();
+    assert_eq!(again.content.to_delta(), Delta::new().insert("a\u{1f600}"));
+    assert_eq!(again.encode(), checkpoint);
+    let state = String::from_utf8(checkpoint.state.to_vec()).unwrap();
+    for damaged in [
+        state.replace(r#""format":1"#, r#""format":2"#),
+        state.replace("ops", "spo"),
+    ] {
+        let damaged = motet_model::Checkpoint {
+            state: damaged.into(),
+            ..checkpoint.clone()
+        };
+        assert!(Snapshot::decode(&damaged).is_err());
+    }
+}

@@ -199,6 +199,90 @@ for (const [documentName, document] of Object.entries(documents)) {
   }
 }
 
+/** Changes of a document of six letters, to move positions over. */
+const moves = {
+  'insert at the start': t('XY'),
+  'insert in the middle': r(3).insert('XY'),
+  'insert an embed in the middle': r(3).insert({ image: 'i' }),
+  'insert a pair in the middle': r(3).insert('😀'),
+  'insert twice at one place': r(3).insert('X', B).insert('Y'),
+  'insert at the end': r(6).insert('XY'),
+  'delete at the start': d(2),
+  'delete in the middle': r(2).delete(2),
+  'delete all': d(6),
+  'replace in the middle': r(2).insert('X').delete(2),
+  'delete, retain, insert': d(1).retain(2).insert('X'),
+  'insert, retain, delete': t('X').retain(2).delete(1),
+  'format only': r(2, B).retain(2, I),
+};
+for (const [name, change] of Object.entries(moves)) {
+  for (const index of [0, 1, 2, 3, 4, 6]) moved(`${name}: ${index}`, change, index);
+}
+
+function moved(name, change, index) {
+  // quill-delta's priority says that the position stays: the change's insertion stands on the right.
+  cases['transform-position'].push({
+    name,
+    change: ops(change),
+    index,
+    left: change.transformPosition(index, false),
+    right: change.transformPosition(index, true),
+  });
+}
+
+/** Operations as a careless writer may list them. */
+const lists = {
+  nothing: [],
+  'texts of one format': [
+    { insert: 'a', attributes: B },
+    { insert: 'b', attributes: B },
+  ],
+  'texts of equal nested formats': [
+    { insert: 'a', attributes: { link: { href: 'x', rel: 1 } } },
+    { insert: 'b', attributes: { link: { rel: 1, href: 'x' } } },
+  ],
+  'texts of two formats': [
+    { insert: 'a', attributes: B },
+    { insert: 'b', attributes: I },
+  ],
+  'text without and with a format': [{ insert: 'a' }, { insert: 'b', attributes: B }],
+  'two embeds': [{ insert: { image: 'i' } }, { insert: { image: 'i' } }],
+  'text around an embed': [{ insert: 'a' }, { insert: { image: 'i' } }, { insert: 'b' }],
+  'retains of one format': [
+    { retain: 1, attributes: B },
+    { retain: 2, attributes: B },
+  ],
+  'retains of two formats': [
+    { retain: 1, attributes: B },
+    { retain: 2, attributes: I },
+  ],
+  'retains that remove': [
+    { retain: 1, attributes: { bold: null } },
+    { retain: 2, attributes: { bold: null } },
+  ],
+  'a trailing retain': [{ insert: 'a' }, { retain: 3 }],
+  'two trailing retains': [{ insert: 'a' }, { retain: 3 }, { retain: 1 }],
+  'a trailing retain that formats': [{ insert: 'a' }, { retain: 3, attributes: B }],
+  deletions: [{ delete: 1 }, { delete: 2 }],
+  'a deletion, then text': [{ delete: 1 }, { insert: 'a' }],
+  'text, a deletion, text': [{ insert: 'a' }, { delete: 1 }, { insert: 'b' }],
+  'text between deletions': [{ delete: 1 }, { insert: 'a' }, { delete: 2 }],
+  'texts of two formats between deletions': [
+    { delete: 1 },
+    { insert: 'a' },
+    { insert: 'b', attributes: B },
+    { delete: 2 },
+  ],
+  'an embed after a deletion': [{ retain: 1 }, { delete: 1 }, { insert: { image: 'i' } }],
+};
+for (const [name, list] of Object.entries(lists)) {
+  cases.normal.push({ name, ops: list, expected: ops(pushed(list)) });
+}
+
+function pushed(list) {
+  return list.reduce((delta, op) => delta.push(structuredClone(op)), new Delta()).chop();
+}
+
 for (let n = 0; n < 900; n += 1) {
   const document = randomDocument();
   const [a, b] = [randomChange(document), randomChange(document)];
@@ -216,14 +300,7 @@ for (let n = 0; n < 900; n += 1) {
     change: ops(a),
     expected: ops(a.invert(structured(document))),
   });
-  const index = below(document.length() + 3);
-  // quill-delta's priority says that the position stays: the change's insertion stands on the right.
-  cases['transform-position'].push({
-    change: ops(a),
-    index,
-    left: a.transformPosition(index, false),
-    right: a.transformPosition(index, true),
-  });
+  moved(undefined, a, below(document.length() + 3));
   if (n % 3 === 0) {
     const other = randomDocument();
     cases.diff.push({ a: ops(document), b: ops(other) });
@@ -236,8 +313,7 @@ for (let n = 0; n < 900; n += 1) {
     else if (kind === 1) raw.push({ retain: 1 + below(3), attributes: pick(FORMATS) });
     else raw.push({ delete: 1 + below(3) });
   }
-  const built = raw.reduce((delta, op) => delta.push({ ...op }), new Delta()).chop();
-  cases.normal.push({ ops: raw, expected: ops(built) });
+  cases.normal.push({ ops: raw, expected: ops(pushed(raw)) });
 }
 
 for (const a of FORMATS) {
@@ -247,6 +323,7 @@ for (const a of FORMATS) {
       b: b ?? null,
       compose: AttributeMap.compose(a, b, false) ?? null,
       composeKeepNull: AttributeMap.compose(a, b, true) ?? null,
+      diff: AttributeMap.diff(a, b) ?? null,
       invert: empty(AttributeMap.invert(a, structuredClone(b))),
       transformLeft: AttributeMap.transform(a, b, true) ?? null,
       transformRight: AttributeMap.transform(a, b, false) ?? null,

@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde_json::Value;
 
+use crate::Side;
+
 /// The format of an operation: names and JSON values.
 ///
 /// In a change `null` removes the attribute. A value is replaced as a whole, however deep it is.
@@ -50,9 +52,10 @@ impl Attributes {
         kept.chain(set).map(owned).collect()
     }
 
-    /// `other` after these were applied; where both set one attribute, `first` says that these win.
-    pub(crate) fn transform(&self, other: &Self, first: bool) -> Self {
-        if !first || self.is_empty() || other.is_empty() {
+    /// `other` after these were applied. Where both set one attribute, these win on the left.
+    #[must_use]
+    pub fn transform(&self, other: &Self, side: Side) -> Self {
+        if side == Side::Right || self.is_empty() || other.is_empty() {
             return other.clone();
         }
         other
@@ -64,7 +67,8 @@ impl Attributes {
 
     /// What takes these back on text that had `base`. As in quill-delta, values that are objects or
     /// lists are set again even where they are the same.
-    pub(crate) fn invert(&self, base: &Self) -> Self {
+    #[must_use]
+    pub fn invert(&self, base: &Self) -> Self {
         let inverse = |(name, value): (&String, &Value)| match base.get(name) {
             Some(before) if before != value || before.is_object() || before.is_array() => {
                 Some((name.clone(), before.clone()))
@@ -76,7 +80,8 @@ impl Attributes {
     }
 
     /// What leads from these to `other`.
-    pub(crate) fn diff(&self, other: &Self) -> Self {
+    #[must_use]
+    pub fn diff(&self, other: &Self) -> Self {
         let removed = self.iter().filter(|(name, _)| other.get(name).is_none());
         let set = other
             .iter()

@@ -1,7 +1,13 @@
 //! The JSON form, as quill-delta writes it: `{"ops":[{"retain":3},{"insert":"a"},…]}`.
 
+use std::fmt;
+
 use motet_model::limits::OPERATIONS_MAX;
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+    ser::SerializeMap,
+};
 use serde_json::{Map, Value, error::Category};
 
 use crate::{Attributes, Delta, Embed, Insert, Operation, Text};
@@ -71,8 +77,12 @@ pub enum DecodeError {
 
 #[derive(Deserialize)]
 struct RawDelta {
-    ops: Vec<RawOperation>,
+    ops: RawOperations,
 }
+
+/// A list of operations, each taken as soon as it is read: however small they are written, the
+/// memory is that of the delta.
+struct RawOperations(Result<Decoded, DecodeError>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,39 +100,85 @@ struct RawOperation {
 /// As [`DecodeError`] says.
 pub fn decode(json: &[u8]) -> Result<Decoded, DecodeError> {
     let raw: RawDelta = serde_json::from_slice(json).map_err(|error| refuse(&error))?;
-    if raw.ops.len() > OPERATIONS_MAX {
-        return Err(DecodeError::TooMany);
-    }
-    let mut delta = Delta::new();
-    let mut extent_utf16 = 0_usize;
-    let mut inserted_utf16 = 0_usize;
-    for (index, raw) in raw.ops.into_iter().enumerate() {
-        let operation = operation(index, raw)?;
-        let sum = match operation {
-            Operation::Insert { .. } => &mut inserted_utf16,
-            _ => &mut extent_utf16,
-        };
-        *sum += operation.len_utf16();
-        if *sum > LEN_UTF16_MAX {
-            return Err(DecodeError::Length { index });
-        }
-        delta.push(operation);
-    }
-    Ok(Decoded {
-        delta: delta.chop(),
-        extent_utf16,
-    })
+    raw.ops.0
 }
 
 fn refuse(error: &serde_json::Error) -> DecodeError {
     let detail = error.to_string();
     // The two ways in which serde_json finds half of a pair in an escape.
-    if detail.contains("surrogate") || detail.contains("unexpected end of hex escape") {
-        return DecodeError::SplitSurrogate { detail };
-    }
+    let half = ["lone leading surrogate", "unexpected end of hex escape"];
     match error.classify() {
+        Category::Syntax if half.iter().any(|message| detail.starts_with(message)) => {
+            DecodeError::SplitSurrogate { detail }
+        }
         Category::Data => DecodeError::Shape { detail },
         _ => DecodeError::Json { detail },
+    }
+}
+
+impl<'de> Deserialize<'de> for RawOperations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = RawOperations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of operations")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawOperations, A::Error> {
+                let mut reader = Reader::default();
+                while let Some(raw) = list.next_element()? {
+                    if let Err(error) = reader.take(raw) {
+                        // What follows must be JSON, no more.
+                        while list.next_element::<IgnoredAny>()?.is_some() {}
+                        return Ok(RawOperations(Err(error)));
+                    }
+                }
+                Ok(RawOperations(Ok(reader.finish())))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// A delta that is being read.
+#[derive(Default)]
+struct Reader {
+    delta: Delta,
+    /// How many operations were read.
+    count: usize,
+    extent_utf16: usize,
+    inserted_utf16: usize,
+}
+
+impl Reader {
+    fn take(&mut self, raw: RawOperation) -> Result<(), DecodeError> {
+        let index = self.count;
+        if index == OPERATIONS_MAX {
+            return Err(DecodeError::TooMany);
+        }
+        self.count += 1;
+        let operation = operation(index, raw)?;
+        let sum = match operation {
+            Operation::Insert { .. } => &mut self.inserted_utf16,
+            _ => &mut self.extent_utf16,
+        };
+        *sum += operation.len_utf16();
+        if *sum > LEN_UTF16_MAX {
+            return Err(DecodeError::Length { index });
+        }
+        self.delta.push(operation);
+        Ok(())
+    }
+
+    fn finish(self) -> Decoded {
+        Decoded {
+            delta: self.delta.chop(),
+            extent_utf16: self.extent_utf16,
+        }
     }
 }
 

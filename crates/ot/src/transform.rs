@@ -51,7 +51,7 @@ impl Delta {
                     Operation::Retain { attributes, .. },
                 ) => moved.push(Operation::Retain {
                     len_utf16,
-                    attributes: passed.transform(&attributes, left),
+                    attributes: passed.transform(&attributes, side),
                 }),
                 (_, delete) => moved.push(delete),
             }

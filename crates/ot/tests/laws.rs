@@ -264,7 +264,7 @@ fn malformed_deltas_are_told_apart() {
         r#"{"a":"#.repeat(500),
         "}".repeat(500)
     );
-    let wrong: [(&str, Expected); 18] = [
+    let wrong: [(&str, Expected); 20] = [
         ("", |e| matches!(e, DecodeError::Json { .. })),
         ("{", |e| matches!(e, DecodeError::Json { .. })),
         (&deep, |e| matches!(e, DecodeError::Json { .. })),
@@ -273,6 +273,12 @@ fn malformed_deltas_are_told_apart() {
         (r#"{"ops":[1]}"#, |e| matches!(e, DecodeError::Shape { .. })),
         (r#"{"ops":[{"move":1}]}"#, |e| {
             matches!(e, DecodeError::Shape { .. })
+        }),
+        (r#"{"ops":[{"lone leading surrogate":1}]}"#, |e| {
+            matches!(e, DecodeError::Shape { .. })
+        }),
+        (r#"{"ops":[{"retain":1},{},{"insert":"a}]}"#, |e| {
+            matches!(e, DecodeError::Json { .. })
         }),
         (r#"{"ops":[{}]}"#, |e| {
             matches!(e, DecodeError::Operation { index: 0 })
@@ -324,6 +330,12 @@ fn lengths_cannot_overflow() {
         decode(huge.as_bytes()),
         Err(DecodeError::Length { index: 1 })
     ));
+}
+
+#[test]
+fn empty_attributes_are_none() {
+    let decoded = decode(br#"{"ops":[{"insert":"a","attributes":{}},{"insert":"b"}]}"#).unwrap();
+    assert_eq!(decoded.delta, Delta::new().insert("ab"));
 }
 
 #[test]

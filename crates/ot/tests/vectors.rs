@@ -73,6 +73,9 @@ fn diff() {
         let diff = a.diff(&b).unwrap();
         diff.assert_normal();
         assert_eq!(a.compose(&diff).unwrap(), b, "{case}");
+        if case["expected"].is_object() {
+            assert_eq!(diff, delta(&case, "expected"), "{case}");
+        }
     }
 }
 
@@ -92,16 +95,22 @@ fn normal() {
 
 #[test]
 fn attributes() {
-    let attributes = |value: &Value| -> Attributes {
-        value.as_object().cloned().into_iter().flatten().collect()
-    };
     for case in cases("attributes") {
-        let (a, b) = (attributes(&case["a"]), attributes(&case["b"]));
-        assert_eq!(a.compose(&b, false), attributes(&case["compose"]), "{case}");
-        assert_eq!(
-            a.compose(&b, true),
-            attributes(&case["composeKeepNull"]),
-            "{case}"
-        );
+        let field = |name: &str| -> Attributes {
+            let attributes = case[name].as_object().cloned();
+            attributes.into_iter().flatten().collect()
+        };
+        let (a, b) = (field("a"), field("b"));
+        let answers = [
+            ("compose", a.compose(&b, false)),
+            ("composeKeepNull", a.compose(&b, true)),
+            ("diff", a.diff(&b)),
+            ("invert", a.invert(&b)),
+            ("transformLeft", a.transform(&b, Side::Left)),
+            ("transformRight", a.transform(&b, Side::Right)),
+        ];
+        for (name, answer) in answers {
+            assert_eq!(answer, field(name), "{name} of {case}");
+        }
     }
 }

@@ -1,0 +1,439 @@
+//! The REST API over real HTTP: docs/protocol.md, endpoint by endpoint.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Server, data_dir};
+
+/// Every endpoint that needs a token. A new route belongs into this table.
+const GUARDED: [(&str, &str); 9] = [
+    ("GET", "/api/v1/auth/validate"),
+    ("GET", "/api/v1/documents"),
+    ("POST", "/api/v1/documents"),
+    ("GET", "/api/v1/documents/{id}"),
+    ("PATCH", "/api/v1/documents/{id}"),
+    ("DELETE", "/api/v1/documents/{id}"),
+    ("GET", "/api/v1/documents/{id}/grants"),
+    ("POST", "/api/v1/documents/{id}/grants"),
+    ("DELETE", "/api/v1/documents/{id}/grants/{user}"),
+];
+
+fn code(answer: &Value) -> &str {
+    answer["error"]["code"].as_str().unwrap_or("none")
+}
+
+#[test]
+fn every_guarded_endpoint_wants_a_valid_token() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &["--access-token-seconds", "1"]);
+    let ada = server.register("ada");
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJpc3MiOiJtb3RldCJ9.".to_owned();
+    let tampered = format!("{}x", ada.token);
+    for (method, path) in GUARDED {
+        let path = path.replace("{id}", &ada.id).replace("{user}", &ada.id);
+        for token in [
+            None,
+            Some(""),
+            Some("nonsense"),
+            Some(none.as_str()),
+            Some(tampered.as_str()),
+        ] {
+            let (status, answer) = server.call(method, &path, token, Some(&json!({})));
+            assert_eq!(
+                (status, code(&answer)),
+                (401, "unauthenticated"),
+                "{method} {path}"
+            );
+        }
+    }
+    // Until the token has expired.
+    let expired = loop {
+        let (status, answer) = server.call("GET", "/api/v1/auth/validate", Some(&ada.token), None);
+        if status != 200 {
+            break (status, code(&answer).to_owned());
+        }
+    };
+    assert_eq!(expired, (401, "token_expired".to_owned()));
+}
+
+#[test]
+fn accounts() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let post = |path: &str, body: Value| {
+        server.call("POST", &format!("/api/v1/auth/{path}"), None, Some(&body))
+    };
+    let (status, ada) = post(
+        "register",
+        json!({ "email": "Ada@Example.com", "password": "a good password", "name": " Ada " }),
+    );
+    assert_eq!(status, 201);
+    for field in ["userId", "token", "refreshToken", "expiresAt"] {
+        assert!(ada[field].is_string(), "{field}");
+    }
+    let refused = [
+        (
+            json!({ "email": "ada@example.COM", "password": "another password" }),
+            409,
+            "email_taken",
+        ),
+        (
+            json!({ "email": "nonsense", "password": "a good password" }),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({ "email": "a b@c.d", "password": "a good password" }),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({ "email": "b@c.d", "password": "short" }),
+            400,
+            "invalid_request",
+        ),
+        (
+            json!({ "email": "b@c.d", "password": "x".repeat(129) }),
+            400,
+            "invalid_request",
+        ),
+        (json!({ "email": "b@c.d" }), 400, "invalid_request"),
+        (
+            json!({ "email": "b@c.d", "password": "a good password", "name": "a\u{7}" }),
+            400,
+            "invalid_request",
+        ),
+        (json!([]), 400, "invalid_request"),
+    ];
+    for (body, status, expected) in refused {
+        let (found, answer) = post("register", body.clone());
+        assert_eq!((found, code(&answer)), (status, expected), "{body}");
+        assert!(answer["error"]["requestId"].is_string());
+    }
+    let (status, answer) = post(
+        "login",
+        json!({ "email": "ADA@example.com", "password": "a good password" }),
+    );
+    assert_eq!(status, 200, "{answer}");
+    for (email, password) in [
+        ("ada@example.com", "wrong password"),
+        ("nobody@example.com", "a good password"),
+    ] {
+        let (status, answer) = post("login", json!({ "email": email, "password": password }));
+        assert_eq!((status, code(&answer)), (401, "invalid_credentials"));
+    }
+    let token = answer["token"].as_str().unwrap();
+    let (status, me) = server.call("GET", "/api/v1/auth/validate", Some(token), None);
+    assert_eq!(
+        (status, &me["email"], &me["name"]),
+        (200, &json!("Ada@Example.com"), &json!("Ada"))
+    );
+
+    // A refresh token works once; presented again it ends its family.
+    let first = json!({ "refreshToken": answer["refreshToken"] });
+    let (status, second) = post("refresh", first.clone());
+    assert_eq!(status, 200);
+    assert_eq!(post("refresh", first).0, 401, "used");
+    assert_eq!(
+        post("refresh", json!({ "refreshToken": second["refreshToken"] })).0,
+        401,
+        "its family"
+    );
+    let (_, third) = post("refresh", json!({ "refreshToken": ada["refreshToken"] }));
+    let third = json!({ "refreshToken": third["refreshToken"] });
+    assert_eq!(post("logout", third.clone()).0, 204);
+    assert_eq!(post("refresh", third).0, 401, "signed out");
+}
+
+#[test]
+fn documents_and_who_may_do_what() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let (ada, ben, eve) = (
+        server.register("ada"),
+        server.register("ben"),
+        server.register("eve"),
+    );
+    let document = server.create(&ada);
+    let path = format!("/api/v1/documents/{document}");
+    let grants = format!("{path}/grants");
+    let call = |method: &str, path: &str, who: &support::Account, body: Value| {
+        let body = (!body.is_null()).then_some(body);
+        server.call(method, path, Some(&who.token), body.as_ref())
+    };
+
+    let (status, shown) = call("GET", &path, &ada, Value::Null);
+    assert_eq!(status, 200);
+    assert_eq!(shown["role"], "owner");
+    assert_eq!(shown["content"], json!({ "ops": [] }));
+    for (method, body) in [
+        ("GET", Value::Null),
+        ("PATCH", json!({ "title": "x" })),
+        ("DELETE", Value::Null),
+    ] {
+        let (status, answer) = call(method, &path, &eve, body);
+        assert_eq!(
+            (status, code(&answer)),
+            (404, "not_found"),
+            "a stranger's {method}"
+        );
+    }
+    assert_eq!(call("GET", &grants, &eve, Value::Null).0, 404);
+
+    let (status, granted) = call(
+        "POST",
+        &grants,
+        &ada,
+        json!({ "email": "BEN@example.com", "role": "viewer" }),
+    );
+    assert_eq!((status, &granted["name"]), (201, &json!("ben")));
+    assert_eq!(call("GET", &path, &ben, Value::Null).1["role"], "viewer");
+    for (method, to, body) in [
+        ("PATCH", &path, json!({ "title": "x" })),
+        ("DELETE", &path, Value::Null),
+        ("GET", &grants, Value::Null),
+        (
+            "POST",
+            &grants,
+            json!({ "email": "eve@example.com", "role": "viewer" }),
+        ),
+    ] {
+        let (status, answer) = call(method, to, &ben, body);
+        assert_eq!(
+            (status, code(&answer)),
+            (403, "forbidden"),
+            "a viewer's {method} {to}"
+        );
+    }
+    assert_eq!(
+        call(
+            "POST",
+            &grants,
+            &ada,
+            json!({ "email": "ben@example.com", "role": "editor" })
+        )
+        .0,
+        201
+    );
+    let (status, renamed) = call("PATCH", &path, &ben, json!({ "title": " New " }));
+    assert_eq!(
+        (status, &renamed["title"], &renamed["role"]),
+        (200, &json!("New"), &json!("editor"))
+    );
+    assert_eq!(call("DELETE", &path, &ben, Value::Null).0, 403);
+    for (body, expected) in [
+        (
+            json!({ "email": "nobody@example.com", "role": "viewer" }),
+            404,
+        ),
+        (json!({ "email": "ben@example.com", "role": "owner" }), 400),
+        (json!({ "email": "ada@example.com", "role": "viewer" }), 400),
+    ] {
+        assert_eq!(
+            call("POST", &grants, &ada, body.clone()).0,
+            expected,
+            "{body}"
+        );
+    }
+    let (_, list) = call("GET", &grants, &ada, Value::Null);
+    let roles: Vec<_> = list["grants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["role"])
+        .collect();
+    assert_eq!(roles, ["owner", "editor"]);
+
+    assert_eq!(
+        call("DELETE", &format!("{grants}/{}", ben.id), &ben, Value::Null).0,
+        204,
+        "gives it back"
+    );
+    assert_eq!(call("GET", &path, &ben, Value::Null).0, 404);
+    assert_eq!(
+        call("DELETE", &format!("{grants}/{}", ben.id), &ada, Value::Null).0,
+        404
+    );
+    assert_eq!(call("DELETE", &path, &ada, Value::Null).0, 204);
+    assert_eq!(call("GET", &path, &ada, Value::Null).0, 404);
+}
+
+#[test]
+fn lists_come_in_pages() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let made: Vec<String> = (0..7).map(|_| server.create(&ada)).collect();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/documents?limit=3{cursor}");
+        let (status, page) = server.call("GET", &path, Some(&ada.token), None);
+        assert_eq!(status, 200, "{page}");
+        let documents = page["documents"].as_array().unwrap();
+        assert!(documents.len() <= 3);
+        seen.extend(
+            documents
+                .iter()
+                .map(|it| it["documentId"].as_str().unwrap().to_owned()),
+        );
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 7, "each once");
+    seen.sort();
+    let mut made = made;
+    made.sort();
+    assert_eq!(seen, made);
+    for query in ["limit=0", "limit=101", "limit=x", "cursor=x"] {
+        let path = format!("/api/v1/documents?{query}");
+        let (status, answer) = server.call("GET", &path, Some(&ada.token), None);
+        assert_eq!((status, code(&answer)), (400, "invalid_request"), "{query}");
+    }
+}
+
+#[test]
+fn errors_have_one_form() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let json_type = [("content-type", "application/json".to_owned())];
+    let text_type = [("content-type", "text/plain".to_owned())];
+    let large = format!(r#"{{"email":"{}"}}"#, "x".repeat(70_000));
+    let cases = [
+        ("GET", "/api/v1/nonsense", None, None, 404, "not_found"),
+        (
+            "PUT",
+            "/api/v1/documents",
+            None,
+            None,
+            405,
+            "method_not_allowed",
+        ),
+        (
+            "POST",
+            "/api/v1/auth/login",
+            Some(&json_type),
+            Some("{"),
+            400,
+            "invalid_json",
+        ),
+        (
+            "POST",
+            "/api/v1/auth/login",
+            Some(&text_type),
+            Some("{}"),
+            415,
+            "invalid_request",
+        ),
+        (
+            "POST",
+            "/api/v1/auth/login",
+            Some(&json_type),
+            Some(large.as_str()),
+            413,
+            "too_large",
+        ),
+    ];
+    for (method, path, headers, body, status, expected) in cases {
+        let headers = headers.map_or(&[][..], |it| &it[..]);
+        let (found, headers, text) = server.raw(method, path, headers, body);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (found, code(&answer)),
+            (status, expected),
+            "{method} {path}"
+        );
+        assert_eq!(
+            headers["x-request-id"],
+            answer["error"]["requestId"].as_str().unwrap()
+        );
+    }
+}
+
+#[test]
+fn the_web_application_is_part_of_the_binary() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let (status, headers, page) = server.raw("GET", "/", &[], None);
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (200, "text/html")
+    );
+    assert!(page.contains("<title>Motet"));
+    assert!(
+        headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'self'")
+    );
+    let again = [(
+        "if-none-match",
+        headers["etag"].to_str().unwrap().to_owned(),
+    )];
+    assert_eq!(server.raw("GET", "/", &again, None).0, 304);
+    assert_eq!(
+        server.raw("GET", "/d/some-document", &[], None).2,
+        page,
+        "the application's own paths"
+    );
+    assert_eq!(server.raw("GET", "/assets/missing.js", &[], None).0, 404);
+    assert_eq!(server.raw("GET", "/missing.png", &[], None).0, 404);
+    assert_eq!(server.raw("GET", "/healthz", &[], None).0, 200);
+    assert_eq!(server.raw("GET", "/readyz", &[], None).0, 200);
+}
+
+#[test]
+fn the_command_line_makes_accounts_and_tokens() {
+    use std::{
+        io::Write,
+        process::{Command, Stdio},
+    };
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let motet = |arguments: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_motet"))
+            .args(arguments)
+            .args(["--data-dir", data.path().to_str().unwrap()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+        )
+    };
+    let create = [
+        "user",
+        "create",
+        "--email",
+        "ada@example.com",
+        "--name",
+        "Ada",
+    ];
+    let (made, id) = motet(&create, "a good password\n");
+    assert!(made);
+    assert!(
+        !motet(&create, "a good password\n").0,
+        "the address is taken"
+    );
+    assert!(!motet(&["user", "create", "--email", "b@c.d"], "short\n").0);
+    assert!(motet(&["user", "list"], "").1.contains("ada@example.com"));
+    let (made, token) = motet(&["token", "--user", "ada@example.com"], "");
+    assert!(made);
+    let (status, me) = server.call("GET", "/api/v1/auth/validate", Some(&token), None);
+    assert_eq!((status, &me["userId"]), (200, &json!(id)));
+    assert!(!motet(&["token", "--user", "nobody@example.com"], "").0);
+    assert!(motet(&["config", "check"], "").1.contains("\"listen\""));
+}

@@ -1,11 +1,11 @@
 //! The JSON form, as quill-delta writes it: `{"ops":[{"retain":3},{"insert":"a"},…]}`.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use motet_model::limits::OPERATIONS_MAX;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{IgnoredAny, SeqAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
     ser::SerializeMap,
 };
 use serde_json::{Map, Value, error::Category};
@@ -99,7 +99,7 @@ struct RawOperation {
 ///
 /// As [`DecodeError`] says.
 pub fn decode(json: &[u8]) -> Result<Decoded, DecodeError> {
-    let raw: RawDelta = serde_json::from_slice(json).map_err(|error| refuse(&error))?;
+    let Object::<RawDelta>(raw) = serde_json::from_slice(json).map_err(|error| refuse(&error))?;
     raw.ops.0
 }
 
@@ -129,7 +129,7 @@ impl<'de> Deserialize<'de> for RawOperations {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<RawOperations, A::Error> {
                 let mut reader = Reader::default();
-                while let Some(raw) = list.next_element()? {
+                while let Some(Object(raw)) = list.next_element()? {
                     if let Err(error) = reader.take(raw) {
                         // What follows must be JSON, no more.
                         while list.next_element::<IgnoredAny>()?.is_some() {}
@@ -141,6 +141,29 @@ impl<'de> Deserialize<'de> for RawOperations {
         }
 
         deserializer.deserialize_seq(List)
+    }
+}
+
+/// What is written as an object. A derived struct alone may also be a list of its fields' values.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use motet_ot::{Attributes, DecodeError, Delta, Embed, Insert, Operation, Side, decode};
+use std::collections::BTreeMap;
+
+use motet_ot::{Attributes, DecodeError, Decoded, Delta, Embed, Insert, Operation, Side, decode};
 use proptest::{collection::vec, prelude::*};
 use serde_json::json;
 
@@ -96,7 +98,7 @@ fn apply(mut base: Units, delta: &Delta) -> Units {
                 attributes,
             } => {
                 for unit in &mut base[position..position + len_utf16] {
-                    unit.1 = unit.1.compose(attributes, false);
+                    unit.1 = formatted(&unit.1, attributes);
                 }
                 position += len_utf16;
             }
@@ -118,6 +120,21 @@ fn apply(mut base: Units, delta: &Delta) -> Units {
         }
     }
     base
+}
+
+/// The naive model of formatting: a map of names to values.
+fn formatted(before: &Attributes, format: &Attributes) -> Attributes {
+    let mut map: BTreeMap<_, _> = before.iter().collect();
+    for (name, value) in format.iter() {
+        if value.is_null() {
+            map.remove(name);
+        } else {
+            map.insert(name, value);
+        }
+    }
+    map.into_iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// Fits pieces to a document: nothing past its end, no cut pair.
@@ -179,6 +196,7 @@ proptest! {
         let left = a.compose(&b).unwrap().compose(&c).unwrap();
         let right = a.compose(&b.compose(&c).unwrap()).unwrap();
         left.assert_normal();
+        prop_assert_eq!(&left, &right);
         prop_assert_eq!(document.compose(&left).unwrap(), after_b.compose(&c).unwrap());
         prop_assert_eq!(document.compose(&right).unwrap(), after_b.compose(&c).unwrap());
     }
@@ -238,21 +256,73 @@ proptest! {
 
     #[test]
     fn any_bytes_are_taken(bytes in vec(any::<u8>(), 0..200)) {
-        let object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&0x7b);
+        let object = bytes.contains(&0x7b);
         prop_assert!(object || decode(&bytes).is_err());
+        taken(&bytes);
     }
 
     #[test]
-    fn mutated_deltas_are_taken(document in document(), a in pieces(), at in any::<usize>(), byte in any::<u8>()) {
-        let mut json = fit(&document, &a).to_json().into_bytes();
-        let at = at % json.len();
-        json[at] = byte;
-        if let Ok(decoded) = decode(&json) {
-            decoded.delta.assert_normal();
-            prop_assert!(decoded.extent_utf16 >= decoded.delta.base_len_utf16());
-            prop_assert_eq!(decode(decoded.delta.to_json().as_bytes()).unwrap().delta, decoded.delta);
-        }
+    fn pieces_of_json_are_taken(pieces in vec(proptest::sample::select(JSON_PIECES), 0..40)) {
+        taken(pieces.concat().as_bytes());
+        taken(format!(r#"{{"ops":[{}]}}"#, pieces.join(",")).as_bytes());
     }
+
+    #[test]
+    fn mutated_deltas_are_taken(
+        document in document(),
+        a in pieces(),
+        mutations in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+    ) {
+        let mut json = fit(&document, &a).to_json().into_bytes();
+        for (at, byte, kind) in mutations {
+            let at = at.index(json.len());
+            match kind {
+                0 => json[at] = byte,
+                1 => json.insert(at, byte),
+                _ => json.truncate(at.max(1)),
+            }
+        }
+        taken(&json);
+    }
+}
+
+/// What JSON and deltas are made of, whole and broken.
+const JSON_PIECES: &[&str] = &[
+    r#"{"ops":["#,
+    r#"{"insert":"a"}"#,
+    r#"{"insert":{"image":1}}"#,
+    r#"{"insert":"a","attributes":{"b":null}}"#,
+    r#"{"retain":2}"#,
+    r#"{"retain":9007199254740992}"#,
+    r#"{"retain":1e3}"#,
+    r#"{"delete":1}"#,
+    r#"{"delete":-1}"#,
+    r#"{"insert":"\ud83d\ude00"}"#,
+    r#"{"insert":"\ud83d"}"#,
+    r#""insert":"#,
+    r#""\u0000""#,
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "null",
+    "18446744073709551616",
+];
+
+/// Decoding does not panic, and what it yields is normal and stays what it is.
+fn taken(json: &[u8]) {
+    let Ok(Decoded {
+        delta,
+        extent_utf16,
+    }) = decode(json)
+    else {
+        return;
+    };
+    delta.assert_normal();
+    assert!(extent_utf16 >= delta.base_len_utf16());
+    assert_eq!(decode(delta.to_json().as_bytes()).unwrap().delta, delta);
 }
 
 type Expected = fn(&DecodeError) -> bool;
@@ -264,11 +334,21 @@ fn malformed_deltas_are_told_apart() {
         r#"{"a":"#.repeat(500),
         "}".repeat(500)
     );
-    let wrong: [(&str, Expected); 20] = [
+    let wrong: [(&str, Expected); 24] = [
         ("", |e| matches!(e, DecodeError::Json { .. })),
         ("{", |e| matches!(e, DecodeError::Json { .. })),
         (&deep, |e| matches!(e, DecodeError::Json { .. })),
         ("[]", |e| matches!(e, DecodeError::Shape { .. })),
+        ("[[]]", |e| matches!(e, DecodeError::Shape { .. })),
+        (r#"{"ops":[["a"]]}"#, |e| {
+            matches!(e, DecodeError::Shape { .. })
+        }),
+        (r#"{"ops":[["a",null,null,null]]}"#, |e| {
+            matches!(e, DecodeError::Shape { .. })
+        }),
+        (r#"{"ops":[{"insert":"a","insert":"b"}]}"#, |e| {
+            matches!(e, DecodeError::Shape { .. })
+        }),
         ("{}", |e| matches!(e, DecodeError::Shape { .. })),
         (r#"{"ops":[1]}"#, |e| matches!(e, DecodeError::Shape { .. })),
         (r#"{"ops":[{"move":1}]}"#, |e| {

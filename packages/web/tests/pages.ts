@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { expect } from 'vitest';
 
 export interface Account {
@@ -52,9 +52,18 @@ async function ready(page: Page): Promise<void> {
   await page.locator('[data-state="saved"], [data-state="read_only"]').waitFor();
 }
 
-export async function share(page: Page, email: string, role: 'Can edit' | 'Can view') {
+export async function openShareDialog(page: Page): Promise<Locator> {
   await page.getByRole('button', { name: 'Share' }).click();
-  const dialog = page.getByRole('dialog');
+  return page.getByRole('dialog');
+}
+
+/** Shares the document that is open with the account that has this e-mail. */
+export async function share(
+  page: Page,
+  email: string,
+  role: 'Can edit' | 'Can view',
+): Promise<void> {
+  const dialog = await openShareDialog(page);
   await dialog.getByLabel('Add a person').fill(email);
   await dialog.getByRole('combobox', { name: 'Role', exact: true }).click();
   await page.getByRole('option', { name: role }).click();
@@ -65,7 +74,7 @@ export async function share(page: Page, email: string, role: 'Can edit' | 'Can v
 }
 
 /** The writing surface. */
-export function surface(page: Page) {
+export function surface(page: Page): Locator {
   return page.getByRole('textbox', { name: 'Document text' });
 }
 

@@ -18,12 +18,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Starts the real binary on a free port. Rejects with its output if it does not come up. */
-export async function startServer(): Promise<Server> {
+/**
+ * Starts the real binary on a free port, with further `flags` for `motet serve`. Rejects with its
+ * output if it does not come up.
+ */
+export async function startServer(...flags: string[]): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'motet-web-'));
-  const child = spawn(BINARY, ['serve', '--listen', '127.0.0.1:0', '--data-dir', dataDir], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const settings = ['--listen', '127.0.0.1:0', '--data-dir', dataDir, ...flags];
+  const child = spawn(BINARY, ['serve', ...settings], { stdio: ['ignore', 'pipe', 'pipe'] });
   try {
     const url = await listening(child);
     return {

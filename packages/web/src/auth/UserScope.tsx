@@ -1,3 +1,5 @@
+import '@mantine/notifications/styles.css';
+import { Notifications } from '@mantine/notifications';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { useEffect, useMemo } from 'react';
 import { Outlet } from 'react-router';
@@ -30,6 +32,7 @@ export function UserScope({ userId }: { userId: string }) {
 
   return (
     <QueryClientProvider client={queries}>
+      <Notifications position="bottom-center" limit={4} />
       <Outlet />
     </QueryClientProvider>
   );

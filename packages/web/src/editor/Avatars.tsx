@@ -1,4 +1,4 @@
-import { Avatar, Menu, Text, Tooltip, UnstyledButton } from '@mantine/core';
+import { Menu, Tooltip, UnstyledButton } from '@mantine/core';
 import { PersonAvatar } from '../components/PersonAvatar';
 import classes from './Avatars.module.css';
 import type { Person } from './people';
@@ -36,11 +36,9 @@ export function Avatars({ people, shown, onFind }: AvatarsProps) {
           <Menu position="bottom-end" shadow="md" withinPortal>
             <Menu.Target>
               <UnstyledButton className={classes.person} aria-label={`${rest.length} more people`}>
-                <Avatar size={30} radius="xl" aria-hidden>
-                  <Text fz={11} fw={650}>
-                    +{rest.length}
-                  </Text>
-                </Avatar>
+                <span className={classes.more} aria-hidden>
+                  +{rest.length}
+                </span>
               </UnstyledButton>
             </Menu.Target>
             <Menu.Dropdown className={classes.rest}>

@@ -43,5 +43,4 @@ import '@mantine/core/styles/Title.css';
 import '@mantine/core/styles/Toggle.css';
 import '@mantine/core/styles/Toolbar.css';
 import '@mantine/core/styles/Tooltip.css';
-import '@mantine/notifications/styles.css';
 import './global.css';

@@ -9,6 +9,8 @@
 //! - **summed**: an inner node's lengths are those of its children.
 //! - **even**: all leaves are equally deep, and no node but the root is empty.
 //! - **bounded**: a node has at most `NODE_MAX` entries, a run of text at most `RUN_UTF16_MAX` units.
+//! - **joined**: two neighbours in a leaf differ in format, or are too long for one run; so however a
+//!   text was typed, it does not crumble.
 //!
 //! # Not here
 //!
@@ -189,8 +191,6 @@ impl Content {
         let mut removed = Vec::new();
         let root = Arc::make_mut(&mut self.root);
         root.remove(position, position + len_utf16, &mut removed);
-        let sibling = root.split();
-        self.grow(sibling);
         while let Some(child) = self.root.only_child() {
             self.root = child;
         }

@@ -60,22 +60,29 @@ impl Run {
         (part(before), part(after))
     }
 
-    /// This and `next` as one run, if they are text of one format and not too long.
-    fn join(&self, next: &Self) -> Option<Self> {
-        match (&self.insert, &next.insert) {
+    /// Whether this and `next` are better one run: text of one format, and not too long.
+    fn joins(&self, next: &Self) -> bool {
+        matches!(
+            (&self.insert, &next.insert),
             (Insert::Text(a), Insert::Text(b))
                 if a.len_utf16() + b.len_utf16() <= RUN_UTF16_MAX
-                    && self.attributes == next.attributes =>
-            {
-                let text = [a.as_str(), b.as_str()].concat();
-                let insert = Insert::Text(Text::new(text));
-                Some(Self {
-                    insert,
-                    attributes: self.attributes.clone(),
-                })
-            }
-            _ => None,
+        ) && self.attributes == next.attributes
+    }
+
+    /// Puts text at a boundary inside this run, if that is better than a run of its own.
+    fn absorb(&mut self, at_utf16: usize, run: &Self) -> bool {
+        if !self.joins(run) {
+            return false;
         }
+        let (Insert::Text(text), Insert::Text(new)) = (&self.insert, &run.insert) else {
+            return false;
+        };
+        let Ok((before, after)) = text.split_at(at_utf16) else {
+            return false;
+        };
+        let joined = [before.as_str(), new.as_str(), after.as_str()].concat();
+        self.insert = Insert::Text(Text::new(joined));
+        true
     }
 }
 
@@ -186,21 +193,25 @@ impl Node {
     }
 
     /// Moves the second half of too many entries out.
-    pub(super) fn split(&mut self) -> Option<Self> {
+    fn split(&mut self) -> Option<Self> {
         match self {
             Self::Leaf(runs) => split(runs).map(Self::Leaf),
             Self::Inner(children) => split(children).map(Self::Inner),
         }
     }
 
-    /// Removes the content between two boundaries, in order, into `removed`. A run cut in the middle
-    /// leaves two, so the node may have become too large.
+    /// Removes the content between two boundaries, in order, into `removed`.
     pub(super) fn remove(&mut self, start: usize, end: usize, removed: &mut Vec<Run>) {
         match self {
-            Self::Leaf(runs) => remove_runs(runs, start, end, removed),
+            Self::Leaf(runs) => {
+                let (first, last) = (cut(runs, start), cut(runs, end));
+                removed.extend(runs.drain(first..last));
+                join(runs, first);
+            }
             Self::Inner(children) => {
-                let mut offset = 0;
-                for child in children.iter_mut() {
+                let lens_utf16 = children.iter().map(|child| child.len_utf16);
+                let (first, mut offset) = find(lens_utf16, start);
+                for child in children.iter_mut().skip(first) {
                     let range = offset..offset + child.len_utf16;
                     offset = range.end;
                     let (from, to) = (start.max(range.start), end.min(range.end));
@@ -209,10 +220,12 @@ impl Node {
                         node.remove(from - range.start, to - range.start, removed);
                         child.len_utf16 -= to - from;
                     }
+                    if end <= offset {
+                        break;
+                    }
                 }
                 children.retain(|child| child.len_utf16 > 0);
-                split_large(children);
-                merge_small(children);
+                merge(children, first);
             }
         }
     }
@@ -227,7 +240,11 @@ impl Node {
     /// Adds the entries of the next node of the same depth.
     fn append(&mut self, next: &Self) {
         match (self, next) {
-            (Self::Leaf(runs), Self::Leaf(next)) => runs.extend(next.iter().cloned()),
+            (Self::Leaf(runs), Self::Leaf(next)) => {
+                let seam = runs.len();
+                runs.extend(next.iter().cloned());
+                join(runs, seam);
+            }
             (Self::Inner(children), Self::Inner(next)) => children.extend(next.iter().cloned()),
             _ => unreachable!("even: neighbours are equally deep"),
         }
@@ -247,6 +264,9 @@ impl Node {
                         (1..=RUN_UTF16_MAX).contains(&run.len_utf16()),
                         "bounded: {run:?}"
                     );
+                }
+                for pair in runs.windows(2) {
+                    assert!(!pair[0].joins(&pair[1]), "joined: {pair:?}");
                 }
                 1
             }
@@ -287,90 +307,64 @@ fn split<T>(entries: &mut Vec<T>) -> Option<Vec<T>> {
 
 fn insert_run(runs: &mut Vec<Run>, position: usize, run: Run) {
     let (index, offset) = find(runs.iter().map(Run::len_utf16), position);
-    let Some(found) = runs.get(index) else {
-        runs.push(run);
+    // Typing makes one character after another: mostly there is a run to put it into.
+    if let Some(found) = runs.get_mut(index)
+        && found.absorb(position - offset, &run)
+    {
         return;
+    }
+    let index = cut(runs, position);
+    runs.insert(index, run);
+    join(runs, index);
+}
+
+/// Makes a boundary a border between runs, and returns the index of the run behind it.
+fn cut(runs: &mut Vec<Run>, position: usize) -> usize {
+    let (index, offset) = find(runs.iter().map(Run::len_utf16), position);
+    let Some(run) = runs.get_mut(index) else {
+        return index;
     };
     let at = position - offset;
-    let (before, after) = if at == found.len_utf16() {
-        (Some(found.clone()), None)
-    } else if at == 0 {
-        (None, Some(found.clone()))
-    } else {
-        let (before, after) = found.split_at(at);
-        (Some(before), Some(after))
-    };
-    // Typing makes one character after another: keep what is alike together.
-    let mut replacement = Vec::with_capacity(3);
-    for part in [before, Some(run), after].into_iter().flatten() {
-        match replacement
-            .last_mut()
-            .and_then(|last: &mut Run| last.join(&part).map(|it| (last, it)))
-        {
-            Some((last, joined)) => *last = joined,
-            None => replacement.push(part),
-        }
+    if at == 0 || at == run.len_utf16() {
+        return index + usize::from(at > 0);
     }
-    runs.splice(index..=index, replacement);
+    let (before, after) = run.split_at(at);
+    *run = before;
+    runs.insert(index + 1, after);
+    index + 1
 }
 
-fn remove_runs(runs: &mut Vec<Run>, start: usize, end: usize, removed: &mut Vec<Run>) {
-    let mut offset = 0;
-    let mut kept = Vec::with_capacity(runs.len() + 1);
-    for run in runs.drain(..) {
-        let range = offset..offset + run.len_utf16();
-        offset = range.end;
-        let (from, to) = (start.max(range.start), end.min(range.end));
-        if from >= to {
-            kept.push(run);
-            continue;
-        }
-        let mut rest = run;
-        if from > range.start {
-            let (before, after) = rest.split_at(from - range.start);
-            kept.push(before);
-            rest = after;
-        }
-        if to < range.end {
-            let (gone, after) = rest.split_at(to - from);
-            removed.push(gone);
-            kept.push(after);
+/// Establishes **joined** after a change to the run at `index` or its neighbours.
+fn join(runs: &mut Vec<Run>, index: usize) {
+    let mut left = index.saturating_sub(2);
+    for _ in 0..4 {
+        let [first, second, ..] = runs.get_mut(left..).unwrap_or_default() else {
+            return;
+        };
+        let at_utf16 = first.len_utf16();
+        if first.absorb(at_utf16, second) {
+            runs.remove(left + 1);
         } else {
-            removed.push(rest);
-        }
-    }
-    *runs = kept;
-}
-
-/// Splits nodes that have become too large.
-fn split_large(children: &mut Vec<Child>) {
-    let mut index = 0;
-    while let Some(child) = children.get_mut(index) {
-        index += 1;
-        if child.node.count() > NODE_MAX
-            && let Some(sibling) = Arc::make_mut(&mut child.node).split()
-        {
-            let sibling = Child::new(Arc::new(sibling));
-            child.len_utf16 -= sibling.len_utf16;
-            children.insert(index, sibling);
+            left += 1;
         }
     }
 }
 
-/// Merges nodes that have become small with their neighbours.
-fn merge_small(children: &mut Vec<Child>) {
-    let mut index = 0;
-    while index + 1 < children.len() {
-        let small = |child: &Child| child.node.count() < NODE_MIN.max(2);
-        let (left, right) = (&children[index], &children[index + 1]);
-        let fits = left.node.count() + right.node.count() <= NODE_MAX;
-        if fits && (small(left) || small(right)) {
-            let right = children.remove(index + 1);
-            let left = &mut children[index];
-            Arc::make_mut(&mut left.node).append(&right.node);
-            left.len_utf16 += right.len_utf16;
+/// Merges nodes that have become small with their neighbours, after a change to the node at `index`
+/// and the one behind it.
+fn merge(children: &mut Vec<Child>, index: usize) {
+    let mut left = index.saturating_sub(1);
+    for _ in 0..3 {
+        let [first, second, ..] = children.get_mut(left..).unwrap_or_default() else {
+            return;
+        };
+        let (count, next) = (first.node.count(), second.node.count());
+        if count.min(next) < NODE_MIN.max(2) && count + next <= NODE_MAX {
+            Arc::make_mut(&mut first.node).append(&second.node);
+            first.len_utf16 += second.len_utf16;
+            children.remove(left + 1);
         } else {
-            index += 1;
+            left += 1;
         }
     }
 }

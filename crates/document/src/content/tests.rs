@@ -2,7 +2,7 @@ use motet_ot::{Attributes, Delta, Embed, Operation};
 use proptest::{collection::vec, prelude::*};
 use serde_json::json;
 
-use super::{Content, ContentError};
+use super::{Content, ContentError, node::RUN_UTF16_MAX};
 
 /// One random edit at relative places, to be fitted to whatever the content is.
 #[derive(Clone, Debug)]
@@ -104,11 +104,13 @@ fn units(content: &Content) -> Model {
 
 proptest! {
     #[test]
-    fn behaves_like_a_vector_of_units(edits in vec(edit(), 1..120)) {
+    fn behaves_like_a_vector_of_units(changes in vec(vec(edit(), 1..5), 1..60)) {
         let (mut content, mut model) = (Content::default(), Model::new());
-        for edit in &edits {
+        for edits in &changes {
             let before = content.clone();
-            let delta = apply(&mut model, edit);
+            let delta = edits.iter().fold(Delta::new(), |delta, edit| {
+                delta.compose(&apply(&mut model, edit)).unwrap()
+            });
             content.apply(&delta).unwrap();
             content.assert_invariants();
             prop_assert_eq!(content.len_utf16(), model.len());
@@ -137,10 +139,35 @@ proptest! {
                 cut(position).then_some(ContentError::SplitSurrogate { position })
             }
         });
-        let result = content.apply(&Delta::new().retain(at).delete(len));
+        let result = content.apply(&Delta::new().insert("x").retain(at).delete(len));
         prop_assert_eq!(result.err(), expected);
         if expected.is_some() {
             prop_assert_eq!(content.to_delta(), before);
         }
     }
+}
+
+/// **joined**: what is left of a text after many small edits is not stored in crumbs.
+#[test]
+fn joined() {
+    let bold = |value| Attributes::from_iter([("bold".to_owned(), value)]);
+    let mut content = Content::from_delta(&Delta::new().insert(&"abc".repeat(300))).unwrap();
+    for at in 0..300 {
+        let change = Delta::new().retain(at * 2 + 1).delete(1);
+        content.apply(&change).unwrap();
+    }
+    for value in [json!(true), json!(null)] {
+        for at in 0..200 {
+            let change = Delta::new()
+                .retain(at * 3)
+                .retain_with(1, bold(value.clone()));
+            content.apply(&change).unwrap();
+        }
+    }
+    content.assert_invariants();
+    assert_eq!(content.to_delta(), Delta::new().insert(&"ac".repeat(300)));
+    let mut runs = 0;
+    content.root.visit(&mut |_| runs += 1);
+    let most = 2 * content.len_utf16() / RUN_UTF16_MAX;
+    assert!(runs <= most, "{runs} runs, and at most {most} are needed");
 }

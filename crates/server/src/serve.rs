@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use motet_catalog::Catalog;
 use motet_document::Settings;
 use motet_log::SqliteLog;
@@ -71,6 +72,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen at {}", config.listen))?;
     announce(listener.local_addr()?);
+    // An acknowledgement must not wait for the one before it to be confirmed (Nagle's algorithm).
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a socket does not take TCP_NODELAY");
+        }
+    });
     let (drained, drain) = oneshot::channel::<()>();
     let service =
         axum::serve(listener, http::router(Arc::clone(&app))).with_graceful_shutdown(async move {

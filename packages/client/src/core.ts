@@ -83,6 +83,8 @@ export type Effect =
       readonly code: string;
       readonly message: string;
     }
+  /** A submission of this client is durable as that change. */
+  | { readonly type: 'acknowledged'; readonly revision: number }
   | { readonly type: 'presence' }
   | { readonly type: 'role' }
   /** The server refused something that is not an edit. */
@@ -276,7 +278,7 @@ function acknowledge(sync: Sync, seq: number, revision: number): Step {
   const acknowledged = { ...sync, content, revision, inflight: undefined, shown, presence };
   const [submitted, effects] = submit(acknowledged);
   const [selected, more] = select(submitted);
-  return [selected, [...effects, ...more]];
+  return [selected, [{ type: 'acknowledged', revision }, ...effects, ...more]];
 }
 
 function remote(sync: Sync, revision: number, delta: Delta, session: string | undefined): Step {
@@ -329,7 +331,14 @@ function reconcile(sync: Sync, seq: number, revision: number, operation: Delta):
     shown: undefined,
   };
   const [submitted, effects] = submit(merged);
-  return [submitted, [{ type: 'change', delta: change, source: 'remote' }, ...effects]];
+  return [
+    submitted,
+    [
+      { type: 'change', delta: change, source: 'remote' },
+      { type: 'acknowledged', revision },
+      ...effects,
+    ],
+  ];
 }
 
 /** Takes the inflight back; what was typed since goes on. */

@@ -52,6 +52,8 @@ export type Events = {
   /** The document is there, or has been replaced as a whole. */
   load: Delta;
   change: { readonly delta: Delta; readonly source: 'local' | 'remote' | 'rejected' };
+  /** A submission of this client is durable as that change. */
+  acknowledged: { readonly revision: number };
   status: Status;
   presence: ReadonlyMap<string, Presence>;
   role: Role;
@@ -214,6 +216,9 @@ export class MotetDocument extends Emitter<Events> {
         if (effect.delta.length > 0) {
           this.emit('change', { delta: effect.delta, source: effect.source });
         }
+        break;
+      case 'acknowledged':
+        this.emit('acknowledged', { revision: effect.revision });
         break;
       case 'presence':
         this.emit('presence', this.presence);

@@ -1,0 +1,233 @@
+import { describe, expect, test } from 'vitest';
+import {
+  document,
+  type Effect,
+  localPresence,
+  restore,
+  type Sync,
+  save,
+  start,
+  step,
+  waiting,
+} from '../src/core.js';
+import { compose, type Delta, text } from '../src/delta.js';
+import type { ClientMessage, Presence, ServerMessage } from '../src/messages.js';
+import { DummyServer } from './support/server.js';
+
+/** A client with an editor, connected to a dummy server by hand. */
+class Client {
+  sync: Sync;
+  editor: Delta = [];
+  readonly outbox: ClientMessage[] = [];
+  readonly inbox: ServerMessage[] = [];
+  readonly effects: Effect[] = [];
+
+  constructor(
+    readonly server: DummyServer,
+    readonly id: string,
+  ) {
+    this.sync = start(id);
+  }
+
+  join(): this {
+    this.server.join(this.id, this.sync.content && this.sync.revision, (message) =>
+      this.inbox.push(message),
+    );
+    return this;
+  }
+
+  /** Takes the messages that have arrived. */
+  hear(count = this.inbox.length): this {
+    for (const message of this.inbox.splice(0, count)) this.take({ type: 'message', message });
+    return this;
+  }
+
+  /** Sends what waits. */
+  speak(): this {
+    for (const message of this.outbox.splice(0)) this.server.receive(this.id, message);
+    return this;
+  }
+
+  type(...ops: Delta): this {
+    this.editor = compose(this.editor, ops);
+    return this.take({ type: 'edit', delta: ops });
+  }
+
+  lose(): this {
+    this.server.leave(this.id);
+    this.inbox.length = 0;
+    this.outbox.length = 0;
+    return this.take({ type: 'disconnected' });
+  }
+
+  take(input: Parameters<typeof step>[1]): this {
+    const [sync, effects] = step(this.sync, input);
+    this.sync = sync;
+    for (const effect of effects) {
+      this.effects.push(effect);
+      if (effect.type === 'send') this.outbox.push(effect.message);
+      if (effect.type === 'load') this.editor = document(sync) ?? [];
+      if (effect.type === 'change') this.editor = compose(this.editor, effect.delta);
+    }
+    expect(this.editor, 'the editor shows the document').toEqual(document(sync));
+    return this;
+  }
+
+  get text(): string {
+    return text(this.editor);
+  }
+}
+
+function two(): [DummyServer, Client, Client] {
+  const server = new DummyServer();
+  const [a, b] = [new Client(server, 'a'), new Client(server, 'b')];
+  a.join().hear();
+  b.join().hear();
+  return [server, a, b];
+}
+
+describe('a conversation', () => {
+  test('an edit is sent, acknowledged and seen by the other', () => {
+    const [, a, b] = two();
+    a.type({ insert: 'hello' });
+    expect(waiting(a.sync)).toBe(1);
+    a.speak().hear();
+    expect(waiting(a.sync)).toBe(0);
+    expect(b.hear().text).toBe('hello');
+  });
+
+  test('one submission is in flight, the rest waits in one buffer', () => {
+    const [server, a] = two();
+    a.type({ insert: 'a' })
+      .type({ retain: 1 }, { insert: 'b' })
+      .type({ retain: 2 }, { insert: 'c' });
+    expect(a.outbox).toHaveLength(1);
+    expect(waiting(a.sync)).toBe(3);
+    a.speak().hear().speak().hear();
+    expect(server.log.map((change) => text(change.delta))).toEqual(['a', 'bc']);
+    expect(waiting(a.sync)).toBe(0);
+  });
+
+  test('in a tie what was committed first comes first, everywhere', () => {
+    const [, a, b] = two();
+    a.type({ insert: 'left' });
+    b.type({ insert: 'right' }).type({ retain: 5 }, { insert: '!' });
+    a.speak();
+    b.speak().hear().speak().hear();
+    expect(b.text).toBe('leftright!');
+    expect(a.hear().text).toBe('leftright!');
+  });
+
+  test('edits made offline are sent on return', () => {
+    const [, a, b] = two();
+    a.type({ insert: 'base' }).speak().hear();
+    b.hear();
+    b.lose().type({ retain: 4 }, { insert: ' offline' });
+    a.type({ insert: '> ' }).speak().hear();
+    b.join().hear().speak().hear();
+    a.hear();
+    expect([a.text, b.text]).toEqual(['> base offline', '> base offline']);
+  });
+
+  test('a submission whose acknowledgement was lost is sent again, and applied once', () => {
+    const [server, a, b] = two();
+    a.type({ insert: 'once' }).speak().lose();
+    b.hear().type({ insert: 'b' }).speak().hear();
+    a.type({ retain: 4 }, { insert: '!' });
+    a.join().hear(1);
+    expect(a.outbox[0]).toMatchObject({ type: 'edit_operation', seq: 1, revision: 0 });
+    a.speak().hear().speak().hear();
+    b.hear();
+    expect(server.log).toHaveLength(3);
+    expect([a.text, b.text]).toEqual(['bonce!', 'bonce!']);
+  });
+
+  test('a refused edit is taken back, and what was typed since stays', () => {
+    const [server, a, b] = two();
+    a.type({ insert: 'good ' }).speak().hear();
+    server.refuse = (delta) => (text(delta).includes('bad') ? 'document_too_large' : undefined);
+    a.type({ retain: 5 }, { insert: 'bad' }).type({ retain: 8 }, { insert: ' fine' });
+    a.speak().hear().speak().hear();
+    expect(a.effects).toContainEqual(
+      expect.objectContaining({ type: 'rejected', code: 'document_too_large' }),
+    );
+    expect(a.text).toBe('good  fine');
+    expect(b.hear().text).toBe('good  fine');
+  });
+
+  test('what is saved can be gone on with', () => {
+    const [server, a, b] = two();
+    a.type({ insert: 'kept' }).speak().type({ retain: 4 }, { insert: ' pending' });
+    const saved = save(a.sync);
+    expect(saved).toBeDefined();
+    a.lose();
+    b.hear().type({ insert: 'b ' }).speak().hear();
+    const again = new Client(server, 'a');
+    again.sync = restore(JSON.parse(JSON.stringify(saved)));
+    again.editor = document(again.sync) ?? [];
+    expect(waiting(again.sync)).toBe(2);
+    again.join().hear().speak().hear().speak().hear();
+    expect([again.text, b.hear().text]).toEqual(['b kept pending', 'b kept pending']);
+  });
+
+  test('a reconciled submission is merged by the server', () => {
+    const [, a] = two();
+    a.type({ insert: 'mine' });
+    a.type({ retain: 4 }, { insert: '!' });
+    a.inbox.push({
+      type: 'reconciled',
+      seq: 1,
+      revision: 9,
+      operation: { ops: [{ insert: 'theirs ' }] },
+    });
+    a.hear();
+    expect([a.text, a.sync.revision]).toEqual(['theirs mine!', 9]);
+    expect(a.outbox.at(-1)).toMatchObject({ seq: 2, revision: 9 });
+  });
+});
+
+describe('cursors', () => {
+  const other: Presence = {
+    sessionId: 'session-b',
+    userId: 'b',
+    name: 'B',
+    color: 1,
+    anchor: 2,
+    head: 4,
+  };
+
+  test('the others stay where they are in the text', () => {
+    const [, a] = two();
+    a.type({ insert: '0123456' }).speak().hear();
+    a.inbox.push({ type: 'presence_update', joined: [other] });
+    a.hear();
+    a.type({ insert: 'ab' });
+    expect(localPresence(a.sync).get('session-b')).toMatchObject({ anchor: 4, head: 6 });
+    a.speak().hear();
+    expect(localPresence(a.sync).get('session-b')).toMatchObject({ anchor: 4, head: 6 });
+    a.inbox.push({ type: 'presence_update', left: ['session-b'] });
+    expect(localPresence(a.hear().sync).size).toBe(0);
+  });
+
+  test('typing takes its cursor along', () => {
+    const [, a, b] = two();
+    a.inbox.push({ type: 'presence_update', joined: [{ ...other, anchor: 0, head: 0 }] });
+    a.hear();
+    b.type({ insert: 'hello' }).speak();
+    expect(localPresence(a.hear().sync).get('session-b')).toMatchObject({ anchor: 5, head: 5 });
+  });
+
+  test('are told when nothing is pending, and only when others cannot infer them', () => {
+    const [, a] = two();
+    const told = () =>
+      a.effects.filter((it) => it.type === 'send' && it.message.type === 'selection_update');
+    a.take({ type: 'select', selection: { anchor: 0, head: 0 } });
+    expect(told()).toHaveLength(1);
+    a.speak();
+    a.type({ insert: 'abc' }).take({ type: 'select', selection: { anchor: 3, head: 3 } });
+    a.speak().hear();
+    expect(told(), 'the caret is where the edit ended').toHaveLength(1);
+    a.take({ type: 'select', selection: { anchor: 1, head: 3 } });
+    expect(told()).toHaveLength(2);
+  });
+});

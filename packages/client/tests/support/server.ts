@@ -1,0 +1,83 @@
+/** A dummy server in memory: the rules of docs/protocol.md, and nothing else. */
+import { compose, type Delta, transform } from '../../src/delta.js';
+import type { ClientMessage, ServerMessage } from '../../src/messages.js';
+
+interface Change {
+  readonly clientId: string;
+  readonly seq: number;
+  readonly delta: Delta;
+}
+
+/** One document. Messages to a client are handed to the function that it joined with. */
+export class DummyServer {
+  readonly log: Change[] = [];
+  readonly sessions = new Map<string, (message: ServerMessage) => void>();
+  /** Refuses what this says. */
+  refuse: (delta: Delta) => string | undefined = () => undefined;
+
+  get content(): Delta {
+    return this.log.map((change) => change.delta).reduce(compose, []);
+  }
+
+  join(
+    clientId: string,
+    revision: number | undefined,
+    send: (message: ServerMessage) => void,
+  ): void {
+    this.sessions.set(clientId, send);
+    const mine = this.log.filter((change) => change.clientId === clientId);
+    const state = {
+      type: 'document_state',
+      sessionId: `session-${clientId}`,
+      lastSeq: mine.at(-1)?.seq ?? 0,
+      role: 'editor',
+      color: 0,
+      presence: [],
+    } as const;
+    if (revision === undefined) {
+      send({ ...state, revision: this.log.length, content: { ops: this.content } });
+      return;
+    }
+    send({ ...state, revision });
+    this.log.slice(revision).forEach((change, index) => {
+      send(this.message(change, revision + index + 1, clientId));
+    });
+  }
+
+  leave(clientId: string): void {
+    this.sessions.delete(clientId);
+  }
+
+  receive(clientId: string, message: ClientMessage): void {
+    if (message.type !== 'edit_operation') return;
+    const { seq } = message;
+    let delta = message.operation.ops;
+    for (const [index, change] of this.log.slice(message.revision).entries()) {
+      if (change.clientId === clientId && change.seq === seq) {
+        this.sessions.get(clientId)?.({ type: 'ack', seq, revision: message.revision + index + 1 });
+        return;
+      }
+      delta = transform(change.delta, delta, 'left');
+    }
+    const code = this.refuse(delta);
+    if (code) {
+      this.sessions.get(clientId)?.({ type: 'error', seq, code, message: 'refused' });
+      return;
+    }
+    const change = { clientId, seq, delta };
+    this.log.push(change);
+    for (const [id, send] of this.sessions) send(this.message(change, this.log.length, id));
+  }
+
+  private message(change: Change, revision: number, to: string): ServerMessage {
+    if (change.clientId === to) return { type: 'ack', seq: change.seq, revision };
+    const sessionId = `session-${change.clientId}`;
+    return {
+      type: 'operation',
+      revision,
+      userId: 'user',
+      sessionId,
+      operation: { ops: change.delta },
+    };
+  }
+}

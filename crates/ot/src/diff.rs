@@ -24,7 +24,8 @@ impl From<SplitError> for DiffError {
 impl Delta {
     /// A change that leads from this document to `other`: `self.compose(self.diff(other))` is
     /// `other`. It is small, but not always the smallest. Text is compared by the crate `dissimilar`
-    /// (Myers' algorithm with the clean-up of diff-match-patch).
+    /// (Myers' algorithm with the clean-up of diff-match-patch): O(n · d) for d differences, without a
+    /// bound on its time, so not for what a stranger may make large.
     ///
     /// # Errors
     ///

@@ -182,7 +182,9 @@ fn evaluate(seen: &[Seen], counted_from: Instant, editors: usize) -> Run {
         if let Some(due) = due.get(&revision) {
             delivered += 1;
             let us = u64::try_from(at.saturating_duration_since(*due).as_micros());
-            latency_us.record(us.unwrap_or(u64::MAX)).expect("the histogram grows");
+            latency_us
+                .record(us.unwrap_or(u64::MAX))
+                .expect("the histogram grows");
         }
     }
     Run {

@@ -18,7 +18,9 @@ CREATE TABLE refresh_tokens (
     user_id       TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     expires_at_ms BIGINT NOT NULL,
     -- 0 until it is exchanged; presented once more after that, it ends its family.
-    used_at_ms    BIGINT NOT NULL
+    used_at_ms    BIGINT NOT NULL,
+    -- What it was exchanged for, or empty.
+    next_hash     TEXT   NOT NULL
 );
 
 CREATE INDEX refresh_tokens_family ON refresh_tokens (family);

@@ -63,7 +63,7 @@ pub struct Presence {
     pub user: UserId,
     /// The account's name.
     pub name: Arc<str>,
-    /// 0 to [`COLORS`] − 1.
+    /// 0 to 15.
     pub color: u8,
     /// The cursor, if the session shows one.
     pub selection: Option<Selection>,

@@ -27,6 +27,8 @@ pub(crate) enum Delivery {
 enum Told {
     /// Nothing, or that it has left.
     Nothing,
+    /// Only those who joined after it know it, from the answer to their join.
+    Some,
     /// That it is here, but not its latest state.
     Stale,
     /// Everything.
@@ -226,6 +228,9 @@ impl Sessions {
             .filter(|(id, session)| session.present && Some(**id) != except)
             .map(|(id, session)| {
                 session.advance(window);
+                if session.told == Told::Nothing {
+                    session.told = Told::Some;
+                }
                 session.presence(*id)
             })
             .collect()
@@ -262,7 +267,7 @@ impl Sessions {
         };
         for (id, session) in &mut self.sessions {
             let list = match session.told {
-                Told::Nothing if session.present => &mut update.joined,
+                Told::Nothing | Told::Some if session.present => &mut update.joined,
                 Told::Stale => &mut update.updated,
                 _ => continue,
             };

@@ -624,3 +624,16 @@ fn checkpoints_round_trip_and_newer_ones_are_refused() {
         assert!(Snapshot::decode(&damaged).is_err());
     }
 }
+
+#[test]
+fn who_was_only_in_the_answer_to_a_join_is_seen_to_leave() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.run(vec![Command::Leave {
+        session: session(1),
+    }]);
+    bench.now_ms += 1_000;
+    let update = presence(&bench.document.tick(bench.now_ms), 2).unwrap();
+    assert_eq!(update.left, [session(1)]);
+}

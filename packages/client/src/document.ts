@@ -15,6 +15,7 @@ import {
 } from './core.js';
 import { type Delta, text } from './delta.js';
 import { Emitter } from './emitter.js';
+import { randomId } from './id.js';
 import type { Presence, Role, Selection, ServerMessage } from './messages.js';
 import type { Claim, OfflineStore } from './offline.js';
 import {
@@ -63,7 +64,7 @@ export type Events = {
 };
 
 export class MotetDocument extends Emitter<Events> {
-  private sync: Sync = start(crypto.randomUUID());
+  private sync: Sync = start(randomId());
   private transport: Transport | undefined;
   private claim: Claim | undefined;
   private connection: Status['connection'] = 'closed';

@@ -7,6 +7,7 @@
  */
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
 import type { Saved } from './core.js';
+import { randomId } from './id.js';
 
 /** Which document, and whose: another user on the same browser never sees it. */
 export interface Place {
@@ -76,7 +77,7 @@ export class IndexedDbStore implements OfflineStore {
       unlock();
     }
     const row: Row = {
-      clientId: crypto.randomUUID(),
+      clientId: randomId(),
       place: key,
       userId: place.userId,
       saved: undefined,

@@ -59,6 +59,7 @@ const PONG_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 15_000;
 /** A token is renewed when this is left of its time, or half of it if it is short. */
 const RENEW_MS = 60_000;
+const RENEW_LEAST_MS = 1_000;
 /** The longest that timers can wait. */
 const TIMER_MOST_MS = 2 ** 31 - 1;
 
@@ -161,23 +162,30 @@ export class Transport {
     this.watch(PING_MS);
     for (const message of Array.isArray(frame) ? frame : [frame]) {
       if (message.type === 'authenticated') this.accepted(Date.parse(message.expiresAt));
-      else this.options.onMessage(message);
+      // A server that sends a document has accepted the token, whatever else it has said so far.
+      if (message.type === 'document_state') this.opened();
+      this.options.onMessage(message);
     }
     this.options.onFrame();
   }
 
   private accepted(expiresAt: number): void {
-    this.refused = false;
-    if (!this.authenticated) {
-      this.authenticated = true;
-      this.options.onState({ state: 'open' });
-    }
+    this.opened();
     const left = expiresAt - Date.now();
+    // A clock that runs ahead must not make for a renewal without a pause.
+    const renewal = left > 0 ? left - Math.min(RENEW_MS, left / 2) : RENEW_MS;
     clearTimeout(this.renewal);
     this.renewal = setTimeout(
       () => void this.renew(),
-      Math.min(left - Math.min(RENEW_MS, left / 2), TIMER_MOST_MS),
+      Math.min(Math.max(renewal, RENEW_LEAST_MS), TIMER_MOST_MS),
     );
+  }
+
+  private opened(): void {
+    this.refused = false;
+    if (this.authenticated) return;
+    this.authenticated = true;
+    this.options.onState({ state: 'open' });
   }
 
   /** A fresh token in time needs no new connection. */

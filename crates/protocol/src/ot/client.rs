@@ -147,6 +147,14 @@ pub fn decode(text: &str) -> Result<Vec<Incoming>, Refused> {
 }
 
 fn message(text: &str) -> Incoming {
+    // Derived structs can also be read from arrays, which are no messages.
+    if !text.trim_ascii_start().starts_with('{') {
+        let refused = Refused::new(ErrorCode::InvalidMessage, "a message is an object");
+        return Incoming {
+            document: None,
+            message: Err(refused),
+        };
+    }
     let fields = match serde_json::from_str::<Fields<'_>>(text) {
         Ok(fields) => fields,
         Err(error) => {
@@ -314,4 +322,54 @@ fn presence_data(data: Option<&RawValue>) -> Result<Option<String>, Refused> {
     // A raw value may hold text that no decoder accepts: it must not reach the other clients.
     serde_json::from_str::<serde_json::Value>(json).map_err(|error| invalid(error.to_string()))?;
     Ok(Some(json.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_an_object() {
+        let messages =
+            decode(r#"[["ping",null,null,null,null,null,null],{"type":"ping"}]"#).unwrap();
+        let [wrong, right] = messages.as_slice() else {
+            panic!("two messages")
+        };
+        assert_eq!(
+            wrong.message.as_ref().unwrap_err().code,
+            ErrorCode::InvalidMessage
+        );
+        assert!(matches!(right.message, Ok(ClientMessage::Ping)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken(text in ".{0,200}") {
+            if let Ok(messages) = decode(&text) {
+                let bracketed = text.contains(['{', '[']);
+                prop_assert!(bracketed || messages.is_empty());
+            }
+        }
+
+        #[test]
+        fn mutated_messages_are_taken(at in any::<prop::sample::Index>(), with in any::<char>(), which in 0..4_usize) {
+            let message = [
+                r#"{"type":"edit_operation","seq":1,"revision":7,"operation":{"ops":[{"insert":"a"}]}}"#,
+                r#"[{"type":"insert","pos":1,"text":"x\u00e9"},{"type":"delete","pos":0,"len":2}]"#,
+                r#"{"type":"selection_update","anchor":1,"head":3,"revision":2}"#,
+                r#"{"type":"presence_update","data":{"a":[1,2,{"b":null}]}}"#,
+            ][which];
+            let mut chars: Vec<char> = message.chars().collect();
+            let at = at.index(chars.len());
+            chars[at] = with;
+            let text: String = chars.into_iter().collect();
+            for incoming in decode(&text).unwrap_or_default() {
+                if let Err(refused) = incoming.message {
+                    prop_assert!(!refused.message.is_empty());
+                }
+            }
+        }
+    }
 }

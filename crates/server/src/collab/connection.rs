@@ -517,8 +517,8 @@ impl Writer {
 
     /// Sends all that waits. Returns the close code once there is one.
     async fn flush(&mut self) -> Result<Option<u16>, Gone> {
-        let mut messages = Vec::new();
-        let (answers, mut close) = {
+        // Answers first: a client learns that it is authenticated before it is sent a document.
+        let (mut messages, mut close) = {
             let mut answers = self.shared.answers();
             answers.size_bytes = 0;
             (std::mem::take(&mut answers.messages), answers.close)
@@ -544,7 +544,6 @@ impl Writer {
                 follow.push((session, next));
             }
         }
-        messages.extend(answers);
         self.send_messages(&messages).await?;
         for (session, next) in follow {
             self.catch_up(&session, next).await?;

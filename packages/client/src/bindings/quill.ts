@@ -53,9 +53,16 @@ export function bindQuill(
       quill.updateContents(toQuill([{ retain: quill.getLength() }, { insert: '\n' }]), 'silent');
   };
 
-  const onSelectionChange = (range: { index: number; length: number } | null) => {
-    if (range) doc.select({ anchor: range.index, head: range.index + range.length });
-    else doc.select(null);
+  // Quill tells the new selection before the edit that moved it, so the selection waits its turn.
+  let selecting = false;
+  const onSelectionChange = () => {
+    if (selecting) return;
+    selecting = true;
+    queueMicrotask(() => {
+      selecting = false;
+      const range = quill.getSelection();
+      doc.select(range && { anchor: range.index, head: range.index + range.length });
+    });
   };
 
   const onPresence = (presence: ReadonlyMap<string, Presence>) => {

@@ -1,0 +1,298 @@
+//! A server with one document: the real state machine, a virtual disk, and messages as JSON.
+
+use std::collections::{BTreeMap, HashMap};
+
+use motet_document::{
+    Access, Command, Document, Event, Member, Plan, Presence, Selection, Settings, Submission,
+};
+use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, UserId};
+use motet_protocol::ot::{self, ClientMessage};
+use serde_json::{Value, json};
+
+/// What the disk holds: it survives a crash.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) log: Vec<Change>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// A running server. A crash drops it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    document: Document,
+    inbox: Vec<Command>,
+    /// The plan whose append is under way.
+    pub(crate) planned: Option<Plan>,
+    clients: HashMap<SessionId, ClientId>,
+    /// What each session has been sent.
+    sent: BTreeMap<SessionId, Revision>,
+}
+
+/// A message for a session.
+pub(crate) type Outgoing = (SessionId, Value);
+
+impl Server {
+    /// Opens the document from the disk, as a server does.
+    pub(crate) fn open(disk: &Disk, settings: Settings) -> Result<Self, String> {
+        let id = DocumentId::from_bytes([1; 16]);
+        let mut document = Document::open(id, disk.checkpoint.as_ref(), settings)
+            .map_err(|error| error.to_string())?;
+        let from = usize::try_from(document.head().get()).unwrap_or(usize::MAX);
+        document
+            .replay(disk.log[from..].to_vec())
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            document,
+            inbox: Vec::new(),
+            planned: None,
+            clients: HashMap::new(),
+            sent: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn content(&self) -> Value {
+        let json = self.document.snapshot().content.to_delta().to_json();
+        let content: Value = serde_json::from_str(&json).unwrap_or(Value::Null);
+        content["ops"].clone()
+    }
+
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.document.snapshot().encode()
+    }
+
+    pub(crate) fn join(&mut self, session: SessionId, client: &str, from: Option<u64>) {
+        let Ok(client_id) = client.parse::<ClientId>() else {
+            return;
+        };
+        self.clients.insert(session, client_id.clone());
+        let member = Member {
+            user: user(&client_id),
+            name: client.into(),
+            access: Access::Write,
+        };
+        let from = from.map(Revision::new);
+        self.inbox.push(Command::Join {
+            session,
+            member,
+            client_id,
+            from,
+        });
+    }
+
+    pub(crate) fn leave(&mut self, session: SessionId) {
+        self.inbox.push(Command::Leave { session });
+    }
+
+    pub(crate) fn heard(&mut self, session: SessionId) {
+        self.inbox.push(Command::Heard { session });
+    }
+
+    /// A queue was full.
+    pub(crate) fn overflow(&mut self, session: SessionId) {
+        self.document.mark_behind(session);
+        let after = self.sent.get(&session).copied().unwrap_or_default();
+        self.inbox.push(Command::CatchUp { session, after });
+    }
+
+    /// A message as it came over the wire.
+    pub(crate) fn receive(&mut self, session: SessionId, message: &Value) -> Result<(), String> {
+        let decoded = ot::decode(&message.to_string()).map_err(|refused| refused.message)?;
+        for incoming in decoded {
+            let message = incoming.message.map_err(|refused| refused.message)?;
+            match message {
+                ClientMessage::Edit {
+                    seq,
+                    revision,
+                    operation,
+                } => {
+                    let submission = Submission::new(revision, seq, operation);
+                    self.inbox.push(Command::Submit {
+                        session,
+                        submission,
+                    });
+                }
+                ClientMessage::Select {
+                    selection,
+                    revision,
+                } => self.inbox.push(Command::Select {
+                    session,
+                    selection: selection.map(|(anchor, head)| Selection { anchor, head }),
+                    revision: revision.unwrap_or_default(),
+                }),
+                other => return Err(format!("a client that edits does not send {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Plans what has arrived, unless an append is under way. Returns whether there is something to
+    /// append or to commit.
+    pub(crate) fn plan(&mut self, now_ms: u64, disk: &Disk) -> Result<bool, String> {
+        if self.planned.is_some() || self.inbox.is_empty() {
+            return Ok(false);
+        }
+        let mut commands = std::mem::take(&mut self.inbox);
+        for command in &mut commands {
+            self.advance(command, disk)?;
+        }
+        self.planned = Some(self.document.plan(now_ms, commands));
+        Ok(true)
+    }
+
+    /// Moves a submission from before the window over the changes on the disk.
+    fn advance(&self, command: &mut Command, disk: &Disk) -> Result<(), String> {
+        let Command::Submit {
+            session,
+            submission,
+        } = command
+        else {
+            return Ok(());
+        };
+        let Some((author, client_id)) = self.document.submitter(*session) else {
+            return Ok(());
+        };
+        let start = self.document.window_start();
+        if submission.base() < start {
+            let changes = slice(disk, submission.base(), start);
+            let advanced = submission.advance(author, &client_id, changes);
+            advanced.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The append is durable: publish.
+    pub(crate) fn commit(&mut self, disk: &Disk) -> Vec<Outgoing> {
+        let Some(plan) = self.planned.take() else {
+            return Vec::new();
+        };
+        let events = self
+            .document
+            .commit(plan, Revision::new(disk.log.len() as u64));
+        self.render(events, disk)
+    }
+
+    pub(crate) fn tick(&mut self, now_ms: u64, disk: &Disk) -> Vec<Outgoing> {
+        if self.planned.is_some() {
+            return Vec::new();
+        }
+        let events = self.document.tick(now_ms);
+        self.render(events, disk)
+    }
+
+    fn render(&mut self, events: Vec<(SessionId, Event)>, disk: &Disk) -> Vec<Outgoing> {
+        let mut messages = Vec::new();
+        for (session, event) in events {
+            let Some(client) = self.clients.get(&session).cloned() else {
+                continue;
+            };
+            let mut say = |message: Value| messages.push((session, message));
+            match event {
+                Event::Joined(joined) => {
+                    self.sent.insert(session, joined.revision);
+                    let mut state = json!({
+                        "type": "document_state", "revision": joined.revision,
+                        "sessionId": session, "lastSeq": joined.last_seq, "role": "editor",
+                        "color": joined.color,
+                        "presence": joined.presence.iter().map(cursor).collect::<Vec<_>>(),
+                    });
+                    if let Some(content) = joined.content {
+                        state["content"] = parse(content.to_delta().to_json().as_bytes());
+                    }
+                    say(state);
+                }
+                Event::Changes { changes, live } => {
+                    for entry in changes.iter() {
+                        self.sent.insert(session, entry.revision);
+                        say(change(
+                            &client,
+                            entry.revision,
+                            entry.session,
+                            &entry.change,
+                        ));
+                    }
+                    if !live {
+                        let after = self.sent.get(&session).copied().unwrap_or_default();
+                        self.inbox.push(Command::CatchUp { session, after });
+                    }
+                }
+                Event::ReadLog { after, through } => {
+                    let mut revision = after;
+                    for one in slice(disk, after, through) {
+                        revision = revision.next();
+                        say(change(&client, revision, None, one));
+                    }
+                    self.sent.insert(session, through);
+                    self.inbox.push(Command::CatchUp {
+                        session,
+                        after: through,
+                    });
+                }
+                Event::Acknowledged { seq, revision } => {
+                    say(json!({ "type": "ack", "seq": seq, "revision": revision }));
+                }
+                Event::Rejected { seq, reject } => say(json!({
+                    "type": "error", "code": "refused", "message": reject.to_string(), "seq": seq,
+                })),
+                Event::Presence(update) => say(json!({
+                    "type": "presence_update", "reset": update.reset,
+                    "joined": update.joined.iter().map(cursor).collect::<Vec<_>>(),
+                    "updated": update.updated.iter().map(cursor).collect::<Vec<_>>(),
+                    "left": update.left,
+                })),
+                Event::Closed(reason) => say(json!({ "closed": format!("{reason:?}") })),
+                _ => {}
+            }
+        }
+        messages
+    }
+}
+
+/// The changes after one revision, up to another.
+fn slice(disk: &Disk, after: Revision, through: Revision) -> &[Change] {
+    let place = |revision: Revision| usize::try_from(revision.get()).unwrap_or(usize::MAX);
+    &disk.log[place(after)..place(through)]
+}
+
+fn change(
+    client: &ClientId,
+    revision: Revision,
+    session: Option<SessionId>,
+    change: &Change,
+) -> Value {
+    if change.client_id == *client {
+        return json!({ "type": "ack", "seq": change.seq, "revision": revision });
+    }
+    let mut message = json!({
+        "type": "operation", "revision": revision, "userId": change.author,
+        "operation": parse(&change.delta),
+    });
+    if let Some(session) = session {
+        message["sessionId"] = json!(session);
+    }
+    message
+}
+
+fn parse(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or(Value::Null)
+}
+
+fn cursor(presence: &Presence) -> Value {
+    let mut cursor = json!({
+        "sessionId": presence.session, "userId": presence.user, "name": &*presence.name,
+        "color": presence.color,
+    });
+    if let Some(at) = presence.selection {
+        cursor["anchor"] = json!(at.anchor);
+        cursor["head"] = json!(at.head);
+    }
+    cursor
+}
+
+/// Each client is another user's.
+fn user(client: &ClientId) -> UserId {
+    let mut bytes = [0; 16];
+    for (byte, of) in bytes.iter_mut().zip(client.as_str().bytes()) {
+        *byte = of;
+    }
+    UserId::from_bytes(bytes)
+}

@@ -1,0 +1,527 @@
+//! One seed: clients, a network, a server with a disk, and everything that can go wrong with them.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt::Write,
+};
+
+use motet_document::Settings;
+use motet_model::SessionId;
+use serde_json::{Value, json};
+
+use crate::{
+    Agent,
+    random::Random,
+    server::{Disk, Server},
+};
+
+/// How long the trouble lasts, in virtual ms.
+const TROUBLE_MS: u64 = 40_000;
+/// How long everything then gets to become quiet.
+const QUIET_MS: u64 = 120_000;
+/// How often connections tell that they live.
+const HEARD_MS: u64 = 5_000;
+
+/// A seed that showed a fault, and what happened up to it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The seed: it gives the same run again.
+    pub seed: u64,
+    /// What is wrong.
+    pub what: String,
+    /// Every event, in order.
+    pub trace: String,
+}
+
+/// What can happen.
+#[derive(Debug)]
+enum Happening {
+    /// A client does something, or loses its connection, or its tab is closed and opened.
+    Client(usize),
+    /// A message arrives at the server.
+    ToServer { connection: u64, message: Value },
+    /// A message arrives at a client.
+    ToClient { connection: u64, message: Value },
+    /// A client tries to connect.
+    Connect(usize),
+    /// The server takes up what has arrived.
+    Plan,
+    /// The disk has written what was planned in this life of the server.
+    Written { life: u64 },
+    /// The server loses power.
+    Crash,
+    /// It comes back.
+    Restart,
+    /// Time passes for presence.
+    Tick,
+}
+
+struct Client {
+    name: String,
+    /// The number of its connection, while it has one.
+    connection: Option<u64>,
+    /// Its submissions that were acknowledged, as which changes.
+    acknowledged: HashSet<u64>,
+    /// When the last message each way arrives: a connection keeps its order.
+    last_arrival_ms: [u64; 2],
+    heard_ms: u64,
+}
+
+struct World<'a> {
+    agent: &'a mut Agent,
+    random: Random,
+    now_ms: u64,
+    agenda: BTreeMap<(u64, u64), Happening>,
+    scheduled: u64,
+    clients: Vec<Client>,
+    sessions: HashMap<u64, (usize, SessionId)>,
+    connections: u64,
+    server: Option<Server>,
+    /// Counts the server's lives: a write of an earlier one must not commit in this one.
+    life: u64,
+    disk: Disk,
+    settings: Settings,
+    trace: String,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+///
+/// What it found wrong; boxed, since it holds the whole story.
+pub fn run(seed: u64, agent: &mut Agent) -> Result<(), Box<Failure>> {
+    let mut random = Random::new(seed);
+    let settings = Settings {
+        // Small, so that everything falls out of the window and catches up in steps.
+        window_changes_max: 1 + usize::try_from(random.below(30)).unwrap_or(0),
+        catch_up_bytes_max: 1 + usize::try_from(random.below(2_000)).unwrap_or(0),
+        ..Settings::default()
+    };
+    let mut world = World {
+        agent,
+        random,
+        now_ms: 0,
+        agenda: BTreeMap::new(),
+        scheduled: 0,
+        clients: Vec::new(),
+        sessions: HashMap::new(),
+        connections: 0,
+        server: None,
+        life: 0,
+        disk: Disk::default(),
+        settings,
+        trace: String::new(),
+    };
+    let outcome = world.run();
+    outcome.map_err(|what| {
+        Box::new(Failure {
+            seed,
+            what,
+            trace: world.trace,
+        })
+    })
+}
+
+impl World<'_> {
+    fn run(&mut self) -> Result<(), String> {
+        self.ask(&json!({ "op": "reset" }))?;
+        let count = 2 + self.random.below(3);
+        for n in 0..count {
+            let name = format!("c{n}");
+            self.ask(&json!({ "op": "start", "client": name }))?;
+            self.clients.push(Client {
+                name,
+                connection: None,
+                acknowledged: HashSet::new(),
+                last_arrival_ms: [0; 2],
+                heard_ms: 0,
+            });
+            let client = self.clients.len() - 1;
+            self.after(0, Happening::Connect(client));
+            self.after(100, Happening::Client(client));
+        }
+        self.after(0, Happening::Restart);
+        self.after(0, Happening::Tick);
+        if self.random.chance(0.7) {
+            let at = 1_000 + self.random.below(TROUBLE_MS / 2);
+            self.after(at, Happening::Crash);
+        }
+        while let Some(((at_ms, _), happening)) = self.agenda.pop_first() {
+            if at_ms > TROUBLE_MS + QUIET_MS {
+                break;
+            }
+            self.now_ms = at_ms;
+            self.happen(happening)?;
+        }
+        self.check()
+    }
+
+    fn trouble(&self) -> bool {
+        self.now_ms < TROUBLE_MS
+    }
+
+    fn after(&mut self, delay_ms: u64, happening: Happening) {
+        self.scheduled += 1;
+        self.agenda
+            .insert((self.now_ms + delay_ms, self.scheduled), happening);
+    }
+
+    fn note(&mut self, what: &str) {
+        // Writing to a string cannot fail.
+        let _written = writeln!(self.trace, "{:>7} {what}", self.now_ms);
+    }
+
+    fn ask(&mut self, request: &Value) -> Result<Value, String> {
+        self.agent.ask(request).map_err(|error| error.to_string())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), String> {
+        match happening {
+            Happening::Client(client) => self.client_acts(client),
+            Happening::Connect(client) => {
+                self.connect(client);
+                Ok(())
+            }
+            Happening::ToServer {
+                connection,
+                message,
+            } => self.server_hears(connection, &message),
+            Happening::ToClient {
+                connection,
+                message,
+            } => self.client_hears(connection, message),
+            Happening::Plan => self.plan(),
+            Happening::Written { life } => {
+                self.written(life);
+                Ok(())
+            }
+            Happening::Crash => {
+                self.crash();
+                Ok(())
+            }
+            Happening::Restart => self.restart(),
+            Happening::Tick => {
+                self.tick();
+                Ok(())
+            }
+        }
+    }
+
+    fn client_acts(&mut self, client: usize) -> Result<(), String> {
+        if !self.trouble() {
+            return Ok(());
+        }
+        let name = self.clients[client].name.clone();
+        let dice = self.random.unit();
+        if dice < 0.75 {
+            let dice = [self.random.unit(), self.random.unit(), self.random.unit()];
+            let answer = self.ask(&json!({ "op": "edit", "client": name, "dice": dice }))?;
+            self.client_sends(client, &answer);
+        } else if dice < 0.88 {
+            let dice = [self.random.unit()];
+            let answer = self.ask(&json!({ "op": "select", "client": name, "dice": dice }))?;
+            self.client_sends(client, &answer);
+        } else if dice < 0.96 {
+            self.disconnect(client)?;
+        } else {
+            self.disconnect(client)?;
+            self.note(&format!("{name} reloads"));
+            self.ask(&json!({ "op": "reload", "client": name }))?;
+        }
+        // Mostly in bursts.
+        let delay_ms = if self.random.chance(0.8) { 80 } else { 2_000 };
+        let delay_ms = 1 + self.random.below(delay_ms * 2);
+        self.after(delay_ms, Happening::Client(client));
+        Ok(())
+    }
+
+    fn client_sends(&mut self, client: usize, answer: &Value) {
+        let Some(connection) = self.clients[client].connection else {
+            return;
+        };
+        for message in answer["send"].as_array().into_iter().flatten() {
+            self.note(&format!("{} sends {message}", self.clients[client].name));
+            self.transmit(
+                client,
+                0,
+                Happening::ToServer {
+                    connection,
+                    message: message.clone(),
+                },
+            );
+            if self.trouble() && self.random.chance(0.05) {
+                let message = message.clone();
+                self.transmit(
+                    client,
+                    0,
+                    Happening::ToServer {
+                        connection,
+                        message,
+                    },
+                );
+            }
+        }
+        for revision in answer["acknowledged"].as_array().into_iter().flatten() {
+            self.clients[client].acknowledged.extend(revision.as_u64());
+        }
+    }
+
+    /// Schedules an arrival; a connection delays, but keeps its order.
+    fn transmit(&mut self, client: usize, way: usize, happening: Happening) {
+        let delay_ms = if self.random.chance(0.9) { 40 } else { 1_500 };
+        let at_ms = self.now_ms + 1 + self.random.below(delay_ms);
+        let last_ms = &mut self.clients[client].last_arrival_ms[way];
+        *last_ms = at_ms.max(*last_ms);
+        let delay_ms = *last_ms - self.now_ms;
+        self.after(delay_ms, happening);
+    }
+
+    fn connect(&mut self, client: usize) {
+        if self.clients[client].connection.is_some() {
+            return;
+        }
+        if self.server.is_none() {
+            let delay_ms = 100 + self.random.below(1_000);
+            self.after(delay_ms, Happening::Connect(client));
+            return;
+        }
+        self.connections += 1;
+        let connection = self.connections;
+        let mut bytes = [0; 16];
+        bytes[8..].copy_from_slice(&connection.to_be_bytes());
+        self.sessions
+            .insert(connection, (client, SessionId::from_bytes(bytes)));
+        self.clients[client].connection = Some(connection);
+        self.clients[client].last_arrival_ms = [self.now_ms; 2];
+        self.note(&format!("{} connects", self.clients[client].name));
+        let message = json!({ "join": true });
+        self.transmit(
+            client,
+            0,
+            Happening::ToServer {
+                connection,
+                message,
+            },
+        );
+    }
+
+    /// The connection is lost: what is on its way does not arrive. The server hears of it later.
+    fn disconnect(&mut self, client: usize) -> Result<(), String> {
+        let Some(connection) = self.clients[client].connection.take() else {
+            return Ok(());
+        };
+        let name = self.clients[client].name.clone();
+        self.note(&format!("{name} loses its connection"));
+        self.ask(&json!({ "op": "disconnected", "client": name }))?;
+        let delay_ms = self.random.below(3_000);
+        let message = json!({ "lost": true });
+        self.after(
+            delay_ms,
+            Happening::ToServer {
+                connection,
+                message,
+            },
+        );
+        let delay_ms = self.random.below(4_000);
+        self.after(delay_ms, Happening::Connect(client));
+        Ok(())
+    }
+
+    fn server_hears(&mut self, connection: u64, message: &Value) -> Result<(), String> {
+        let Some(&(client, session)) = self.sessions.get(&connection) else {
+            return Ok(());
+        };
+        let lost = self.clients[client].connection != Some(connection);
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        if message.get("lost").is_some() {
+            server.leave(session);
+        } else if lost {
+            return Ok(());
+        } else if message.get("join").is_some() {
+            let name = self.clients[client].name.clone();
+            let state = self.ask(&json!({ "op": "none", "client": name }))?;
+            let from = state["revision"].as_u64();
+            self.note(&format!("{name} joins from {from:?}"));
+            if let Some(server) = &mut self.server {
+                server.join(session, &name, from);
+            }
+        } else {
+            server.receive(session, message)?;
+        }
+        if self.trouble()
+            && self.random.chance(0.02)
+            && let Some(server) = &mut self.server
+            && server.planned.is_none()
+        {
+            server.overflow(session);
+        }
+        // While an append is under way the next batch gathers.
+        let delay_ms = self.random.below(5);
+        self.after(delay_ms, Happening::Plan);
+        Ok(())
+    }
+
+    fn plan(&mut self) -> Result<(), String> {
+        let (now_ms, life) = (self.now_ms, self.life);
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        if server.plan(now_ms, &self.disk)? {
+            let delay_ms = self.random.below(30);
+            self.after(delay_ms, Happening::Written { life });
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, life: u64) {
+        if life != self.life {
+            return;
+        }
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        let Some(plan) = &server.planned else { return };
+        self.disk.log.extend(plan.changes());
+        // Written, and the power goes before anyone hears of it.
+        if self.now_ms < TROUBLE_MS && self.random.chance(0.01) {
+            self.crash();
+            return;
+        }
+        let messages = server.commit(&self.disk);
+        if self.random.chance(0.1) {
+            self.disk.checkpoint = Some(server.checkpoint());
+        }
+        self.dispatch(messages);
+        self.after(0, Happening::Plan);
+    }
+
+    fn dispatch(&mut self, messages: Vec<(SessionId, Value)>) {
+        for (session, message) in messages {
+            let of = self.sessions.iter().find(|(_, (_, id))| *id == session);
+            let Some((&connection, &(client, _))) = of else {
+                continue;
+            };
+            if self.clients[client].connection == Some(connection) {
+                self.transmit(
+                    client,
+                    1,
+                    Happening::ToClient {
+                        connection,
+                        message,
+                    },
+                );
+            }
+        }
+    }
+
+    fn client_hears(&mut self, connection: u64, message: Value) -> Result<(), String> {
+        let Some(&(client, _)) = self.sessions.get(&connection) else {
+            return Ok(());
+        };
+        if self.clients[client].connection != Some(connection) {
+            return Ok(());
+        }
+        let name = self.clients[client].name.clone();
+        self.note(&format!("{name} hears {message}"));
+        if message["type"] == "error" {
+            return Err(format!("{name} was refused what it may do: {message}"));
+        }
+        if message.get("closed").is_some() {
+            return self.disconnect(client);
+        }
+        let request = json!({ "op": "message", "client": name, "message": message });
+        let answer = self.ask(&request)?;
+        self.client_sends(client, &answer);
+        Ok(())
+    }
+
+    fn crash(&mut self) {
+        self.note("the server loses power");
+        self.server = None;
+        self.life += 1;
+        let delay_ms = 50 + self.random.below(3_000);
+        self.after(delay_ms, Happening::Restart);
+    }
+
+    fn restart(&mut self) -> Result<(), String> {
+        self.note("the server starts");
+        self.server = Some(Server::open(&self.disk, self.settings.clone())?);
+        // Connections to the earlier life are gone.
+        for client in 0..self.clients.len() {
+            self.disconnect(client)?;
+        }
+        if self.trouble() && self.random.chance(0.3) {
+            let delay_ms = 1_000 + self.random.below(TROUBLE_MS / 2);
+            self.after(delay_ms, Happening::Crash);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        let now_ms = self.now_ms;
+        if let Some(server) = &mut self.server {
+            for client in &mut self.clients {
+                let Some(connection) = client.connection else {
+                    continue;
+                };
+                if now_ms >= client.heard_ms + HEARD_MS
+                    && let Some((_, session)) = self.sessions.get(&connection)
+                {
+                    client.heard_ms = now_ms;
+                    server.heard(*session);
+                }
+            }
+            let messages = server.tick(now_ms, &self.disk);
+            self.dispatch(messages);
+            self.after(0, Happening::Plan);
+        }
+        self.after(500, Happening::Tick);
+    }
+
+    /// All is quiet: is all well?
+    fn check(&mut self) -> Result<(), String> {
+        let server = self.server.as_ref().ok_or("the server did not come back")?;
+        let content = server.content();
+        let reopened = Server::open(&self.disk, self.settings.clone())?.content();
+        ensure(reopened == content, || {
+            format!("the log holds {reopened}, not {content}")
+        })?;
+
+        let mut seen = HashSet::new();
+        for change in &self.disk.log {
+            let fresh = seen.insert((change.client_id.clone(), change.seq));
+            ensure(fresh, || {
+                format!("{} {} was applied twice", change.client_id, change.seq)
+            })?;
+        }
+        for client in 0..self.clients.len() {
+            let name = self.clients[client].name.clone();
+            let state = self.ask(&json!({ "op": "state", "client": name }))?;
+            let head = self.disk.log.len() as u64;
+            let wrong =
+                |what: &str| format!("{name} {what}: {state}, and the server has {content}");
+            ensure(state["waiting"] == 0, || wrong("still waits"))?;
+            ensure(state["revision"] == head, || wrong("has not seen all"))?;
+            ensure(state["content"] == content, || wrong("has other content"))?;
+            ensure(state["editor"] == content, || wrong("shows other content"))?;
+            let others = self.clients.len() - 1;
+            let present = state["presence"].as_array().map_or(0, Vec::len);
+            ensure(present == others, || wrong("sees others than are here"))?;
+            for revision in &self.clients[client].acknowledged {
+                let place = usize::try_from(*revision).unwrap_or(0).checked_sub(1);
+                let change = place.and_then(|place| self.disk.log.get(place));
+                let own = change.is_some_and(|change| change.client_id.as_str() == name);
+                ensure(own, || {
+                    format!("{name} was acknowledged {revision}, which is not there")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}

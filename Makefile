@@ -62,6 +62,7 @@ test-browser: web ## Browser tests: the web application in Chromium against the 
 
 .PHONY: lint
 lint: client ## Formatting and lints of both languages; warnings are errors
+	scripts/check-layout
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	npx --no-install biome ci .

@@ -228,57 +228,54 @@ class Person {
   }
 }
 
-test.each(concurrent)(
-  '$file: all replicas agree, nothing is lost or doubled',
-  { timeout: 240_000 },
-  async ({ trace }) => {
-    const id = await motet.create(ada);
-    const characters = new Characters();
-    const byAgent = unitsOf(trace);
-    const people = byAgent.map(() => new Person(motet.open(ada, id), characters));
-    await until(() => people.every((it) => it.doc.loaded), 'all are loaded');
-    const units = byAgent.flat();
-    const byRevision = new Map<number, Unit>();
-    await Promise.all(
-      people.map(async (person, agent) => {
-        for (const unit of byAgent[agent] ?? []) {
-          const needed = unit.history.flatMap((count, of) =>
-            of === agent ? [] : (byAgent[of] ?? []).slice(0, count).slice(-1),
-          );
-          await until(
-            () =>
-              needed.every(
-                (it) => it.revision !== undefined && it.revision <= person.doc.revision,
-              ) && person.unseen.every((it) => byRevision.has(it.revision)),
-            'the history has arrived',
-            120_000,
-          );
-          const inHistory = ({ revision }: { revision: number }) => {
-            const of = byRevision.get(revision);
-            return of !== undefined && of.index < (unit.history[of.agent] ?? 0);
-          };
-          for (
-            let at = person.unseen.findIndex(inHistory);
-            at >= 0;
-            at = person.unseen.findIndex(inHistory)
-          ) {
-            person.see(at);
-          }
-          person.type(unit.patches);
-          await until(() => person.doc.status.saved, 'it is saved');
-          unit.revision = person.committed;
-          byRevision.set(unit.revision, unit);
+test.each(concurrent)('$file: all replicas agree, nothing is lost or doubled', {
+  timeout: 240_000,
+}, async ({ trace }) => {
+  const id = await motet.create(ada);
+  const characters = new Characters();
+  const byAgent = unitsOf(trace);
+  const people = byAgent.map(() => new Person(motet.open(ada, id), characters));
+  await until(() => people.every((it) => it.doc.loaded), 'all are loaded');
+  const units = byAgent.flat();
+  const byRevision = new Map<number, Unit>();
+  await Promise.all(
+    people.map(async (person, agent) => {
+      for (const unit of byAgent[agent] ?? []) {
+        const needed = unit.history.flatMap((count, of) =>
+          of === agent ? [] : (byAgent[of] ?? []).slice(0, count).slice(-1),
+        );
+        await until(
+          () =>
+            needed.every((it) => it.revision !== undefined && it.revision <= person.doc.revision) &&
+            person.unseen.every((it) => byRevision.has(it.revision)),
+          'the history has arrived',
+          120_000,
+        );
+        const inHistory = ({ revision }: { revision: number }) => {
+          const of = byRevision.get(revision);
+          return of !== undefined && of.index < (unit.history[of.agent] ?? 0);
+        };
+        for (
+          let at = person.unseen.findIndex(inHistory);
+          at >= 0;
+          at = person.unseen.findIndex(inHistory)
+        ) {
+          person.see(at);
         }
-      }),
-    );
-    expect(units.length).toBeGreaterThan(0);
-    await until(() => new Set(people.map((it) => it.doc.revision)).size === 1, 'all have seen all');
-    const final = await storedText(id);
-    for (const person of people) expect(person.doc.text === final).toBe(true);
-    const left = [...final];
-    expect(new Set(left).size).toBe(left.length);
-    const expected = [...characters.inserted].filter((it) => !characters.deleted.has(it)).sort();
-    expect(left.sort().join('') === expected.join('')).toBe(true);
-    await Promise.all(people.map((it) => it.doc.destroy()));
-  },
-);
+        person.type(unit.patches);
+        await until(() => person.doc.status.saved, 'it is saved');
+        unit.revision = person.committed;
+        byRevision.set(unit.revision, unit);
+      }
+    }),
+  );
+  expect(units.length).toBeGreaterThan(0);
+  await until(() => new Set(people.map((it) => it.doc.revision)).size === 1, 'all have seen all');
+  const final = await storedText(id);
+  for (const person of people) expect(person.doc.text === final).toBe(true);
+  const left = [...final];
+  expect(new Set(left).size).toBe(left.length);
+  const expected = [...characters.inserted].filter((it) => !characters.deleted.has(it)).sort();
+  expect(left.sort().join('') === expected.join('')).toBe(true);
+  await Promise.all(people.map((it) => it.doc.destroy()));
+});

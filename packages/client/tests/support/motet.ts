@@ -40,7 +40,7 @@ export class Motet {
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
-    const { child } = this;
+    const child = this.child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);

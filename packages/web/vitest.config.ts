@@ -6,8 +6,8 @@ export default defineConfig({
     environment: 'node',
     // A browser and a server are started for each file: one file at a time keeps the waits short.
     fileParallelism: false,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    expect: { poll: { timeout: 8_000, interval: 30 } },
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 15_000, interval: 30 } },
   },
 });

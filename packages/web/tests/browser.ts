@@ -5,7 +5,7 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 const RESULTS = fileURLToPath(new URL('../../../test-results/', import.meta.url));
 
 /** How long a page may take to show what a test waits for. */
-const WAIT_MS_MAX = 8_000;
+const WAIT_MS_MAX = 15_000;
 
 export function launch(): Promise<Browser> {
   return chromium.launch({

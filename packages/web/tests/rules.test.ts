@@ -12,12 +12,15 @@ describe('the way back after signing in', () => {
     expect(returnPath(search)).toBe('/d/1?x=2');
   });
 
-  it.each(['https://evil.example', '//evil.example', '/\\evil.example', 'javascript:alert(1)', ''])(
-    'never leads to %j',
-    (next) => {
-      expect(returnPath(new URLSearchParams({ next }))).toBe('/');
-    },
-  );
+  it.each([
+    'https://evil.example',
+    '//evil.example',
+    '/\\evil.example',
+    'javascript:alert(1)',
+    '',
+  ])('never leads to %j', (next) => {
+    expect(returnPath(new URLSearchParams({ next }))).toBe('/');
+  });
 });
 
 describe('links', () => {

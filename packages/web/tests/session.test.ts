@@ -1,5 +1,8 @@
+import 'fake-indexeddb/auto';
+import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Session } from '../src/auth/session';
+import { SessionSlot } from '../src/auth/tokens';
 
 // A server that knows one refresh token at a time, as the real one does.
 class Auth {
@@ -10,13 +13,21 @@ class Auth {
   clockMs = 0;
   /** Access tokens that the server refuses, and how. */
   refused = new Map<string, string>();
+  /** What happens while a refresh is under way. */
+  onRefresh: () => void = () => {};
+  /** Refresh tokens that a sign-out gave back. */
+  voided: unknown[] = [];
 
   answer(path: string, body: { refreshToken?: string }, token: string | undefined): Response {
     if (path === 'auth/login') return this.tokens();
-    if (path === 'auth/logout') return new Response(null, { status: 204 });
+    if (path === 'auth/logout') {
+      this.voided.push(body.refreshToken);
+      return new Response(null, { status: 204 });
+    }
     if (path === 'auth/refresh') {
       if (body.refreshToken !== this.current) return failure(401, 'unauthenticated');
       this.refreshes += 1;
+      this.onRefresh();
       return this.tokens();
     }
     const refusal = this.refused.get(token ?? '');
@@ -58,6 +69,7 @@ let auth: Auth;
 beforeEach(() => {
   auth = new Auth();
   storage.clear();
+  vi.stubGlobal('indexedDB', new IDBFactory());
   vi.stubGlobal('localStorage', {
     getItem: (key: string) => storage.get(key) ?? null,
     setItem: (key: string, value: string) => storage.set(key, value),
@@ -91,9 +103,9 @@ describe('Session', () => {
     expect(new Session().state).toEqual({ userId: 'ada' });
   });
 
-  it('keeps the access token out of storage', async () => {
+  it('keeps tokens out of localStorage, which other tabs read late', async () => {
     await signedIn();
-    expect([...storage.values()].join()).not.toContain('access-');
+    expect([...storage.values()].join()).not.toMatch(/access-|refresh-/);
   });
 
   it('uses one access token while it is good', async () => {
@@ -155,6 +167,7 @@ describe('Session', () => {
     await expect(session.token('access-0')).rejects.toMatchObject({ code: 'unauthenticated' });
     expect(session.state).toEqual({ userId: null, absence: 'expired' });
     expect(storage.size).toBe(0);
+    expect(await new SessionSlot().get()).toBeUndefined();
   });
 
   it('survives a server that cannot be reached', async () => {
@@ -191,8 +204,35 @@ describe('Session', () => {
     const session = await signedIn();
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('network')));
     await session.signOut();
+    expect(await new SessionSlot().get()).toBe('signed_out');
     expect(session.state).toEqual({ userId: null, absence: 'signed_out' });
     expect([...storage.values()].join()).not.toMatch(/ada|refresh/);
     await expect(session.token()).rejects.toMatchObject({ code: 'unauthenticated' });
+  });
+
+  it('makes void what a refresh brought while the user signed out', async () => {
+    const session = await signedIn();
+    let leaving: Promise<void> | undefined;
+    auth.onRefresh = () => {
+      leaving = session.signOut();
+    };
+    await expect(session.token('access-0')).rejects.toMatchObject({ code: 'unauthenticated' });
+    await leaving;
+    expect(auth.voided).toEqual(['refresh-1']);
+    await expect(session.token()).rejects.toMatchObject({ code: 'unauthenticated' });
+  });
+
+  it('lasts as long as the page where the browser keeps nothing', async () => {
+    vi.stubGlobal('indexedDB', undefined);
+    const session = await signedIn();
+    expect(await session.token('access-0')).toBe('access-1');
+    expect(await session.token('access-1')).toBe('access-2');
+  });
+
+  it('ends when the browser has lost the refresh token', async () => {
+    const session = await signedIn();
+    await new SessionSlot().put(undefined);
+    await expect(session.token('access-0')).rejects.toMatchObject({ code: 'unauthenticated' });
+    expect(session.state).toEqual({ userId: null, absence: 'expired' });
   });
 });

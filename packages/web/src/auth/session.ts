@@ -1,14 +1,14 @@
 import { ApiError, hasCode } from '../api/error';
-import { type RequestOptions, send } from '../api/http';
+import { type Answer, type RequestOptions, send } from '../api/http';
 import type { Tokens } from '../api/types';
 import {
   type AccessToken,
   accessToken,
-  loadSession,
+  readMark,
+  SessionSlot,
   SIGNED_OUT,
-  type StoredSession,
-  storeSession,
-  watchStoredSession,
+  watchMark,
+  writeMark,
 } from './tokens';
 
 /**
@@ -23,8 +23,8 @@ export type SessionState =
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 15_000;
 
-/** The lock under which one tab at a time uses the refresh token, which works only once. */
-const REFRESH_LOCK = 'motet.refresh';
+/** The lock under which one tab at a time uses or replaces the refresh token, which works only once. */
+const LOCK = 'motet.session';
 
 /**
  * Who is signed in, and the one source of access tokens for HTTP requests and sockets alike.
@@ -35,16 +35,14 @@ export class Session {
   #state: SessionState;
   #access: AccessToken | null = null;
   #renewal: Promise<string> | null = null;
-  /** The refresh token of a session that storage would not take. */
-  #stored: StoredSession | null;
+  readonly #slot = new SessionSlot();
   readonly #listeners = new Set<() => void>();
 
   constructor() {
-    this.#stored = stored();
-    this.#state = this.#stored
-      ? { userId: this.#stored.userId }
-      : { userId: null, absence: 'never' };
-    watchStoredSession(() => this.#follow());
+    const mark = readMark();
+    const isSomeone = mark !== null && mark !== SIGNED_OUT;
+    this.#state = isSomeone ? { userId: mark.userId } : { userId: null, absence: 'never' };
+    watchMark(() => this.#follow());
   }
 
   get state(): SessionState {
@@ -58,20 +56,25 @@ export class Session {
 
   /** Signs in with e-mail and password. Throws an [ApiError]. */
   async signIn(credentials: { email: string; password: string }): Promise<void> {
-    this.#begin(await send<Tokens>('auth/login', { method: 'POST', body: credentials }));
+    await this.#begin(await send<Tokens>('auth/login', { method: 'POST', body: credentials }));
   }
 
   /** Makes an account and signs in to it. Throws an [ApiError]. */
   async register(account: { email: string; password: string; name: string }): Promise<void> {
-    this.#begin(await send<Tokens>('auth/register', { method: 'POST', body: account }));
+    await this.#begin(await send<Tokens>('auth/register', { method: 'POST', body: account }));
   }
 
   /** Signs out in every tab. The refresh token is made void at the server if that can be reached. */
   async signOut(): Promise<void> {
-    const refreshToken = this.#current()?.refreshToken;
     this.#end('signed_out');
-    if (refreshToken === undefined) return;
+    const last = await withLock(LOCK, async () => {
+      const stored = await this.#slot.get();
+      await this.#slot.put(SIGNED_OUT);
+      return stored;
+    });
+    if (last === undefined || last === SIGNED_OUT) return;
     try {
+      const { refreshToken } = last;
       await send('auth/logout', { method: 'POST', body: { refreshToken } });
     } catch {
       // Offline: the token ends by itself, and nothing here remembers it any more.
@@ -87,7 +90,7 @@ export class Session {
     if (access && access.token !== refused && access.endsAtMs - Date.now() > RENEW_BEFORE_MS) {
       return access.token;
     }
-    this.#renewal ??= this.#renew().finally(() => {
+    this.#renewal ??= withLock(LOCK, () => this.#renew()).finally(() => {
       this.#renewal = null;
     });
     return this.#renewal;
@@ -105,70 +108,66 @@ export class Session {
     }
   }
 
+  /** Under the lock. */
   async #renew(): Promise<string> {
-    return withLock(REFRESH_LOCK, async () => {
-      // Read under the lock: another tab may have used the token that this one knew.
-      const current = this.#current();
-      if (!current || current.userId !== this.#state.userId) {
-        throw new ApiError('unauthenticated', 'Nobody is signed in.', 401);
+    const { userId } = this.#state;
+    const stored = userId === null ? SIGNED_OUT : await this.#slot.get();
+    // Who signed out has said so in every tab; a session that is merely gone ends here.
+    if (stored === undefined) this.#end('expired');
+    if (stored === undefined || stored === SIGNED_OUT || stored.userId !== userId) {
+      throw new ApiError('unauthenticated', 'Nobody is signed in.', 401);
+    }
+    try {
+      const { refreshToken } = stored;
+      const answer = await send<Tokens>('auth/refresh', { method: 'POST', body: { refreshToken } });
+      await this.#keep(answer);
+      // The user may have signed out meanwhile; the new token is stored for that to make it void.
+      if (this.#state.userId !== userId) throw new ApiError('unauthenticated', 'Signed out.');
+      this.#access = accessToken(answer.body, answer.serverTimeMs);
+      return answer.body.token;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) {
+        await this.#slot.put(undefined);
+        this.#end('expired');
       }
-      try {
-        const { body, serverTimeMs } = await send<Tokens>('auth/refresh', {
-          method: 'POST',
-          body: { refreshToken: current.refreshToken },
-        });
-        this.#keep(body, serverTimeMs);
-        return body.token;
-      } catch (error) {
-        if (error instanceof ApiError && error.status === 401) this.#end('expired');
-        throw error;
-      }
-    });
+      throw error;
+    }
   }
 
-  #begin({ body, serverTimeMs }: { body: Tokens; serverTimeMs: number | undefined }): void {
-    this.#keep(body, serverTimeMs);
-    this.#become({ userId: body.userId });
+  async #begin(answer: Answer<Tokens>): Promise<void> {
+    await withLock(LOCK, () => this.#keep(answer));
+    const { userId } = answer.body;
+    this.#access = accessToken(answer.body, answer.serverTimeMs);
+    writeMark({ userId });
+    this.#become({ userId });
   }
 
-  #keep(tokens: Tokens, serverTimeMs: number | undefined): void {
-    this.#access = accessToken(tokens, serverTimeMs);
-    this.#stored = { userId: tokens.userId, refreshToken: tokens.refreshToken };
-    storeSession(this.#stored);
+  /** Under the lock. */
+  #keep({ body: { userId, refreshToken } }: Answer<Tokens>): Promise<void> {
+    return this.#slot.put({ userId, refreshToken });
   }
 
   #end(absence: Absence): void {
-    this.#access = null;
-    this.#stored = null;
-    storeSession(absence === 'signed_out' ? SIGNED_OUT : null);
+    if (this.#state.userId === null) return;
+    writeMark(absence === 'signed_out' ? SIGNED_OUT : null);
     this.#become({ userId: null, absence });
-  }
-
-  /** The stored session as of now, whichever tab wrote it. */
-  #current(): StoredSession | null {
-    return stored() ?? this.#stored;
   }
 
   /** Takes over what another tab did. */
   #follow(): void {
-    const now = loadSession();
-    this.#stored = now === SIGNED_OUT ? null : now;
-    const userId = this.#stored?.userId ?? null;
-    if (userId === this.#state.userId) return;
-    this.#access = null;
-    if (userId !== null) this.#become({ userId });
-    else this.#become({ userId, absence: now === SIGNED_OUT ? 'signed_out' : 'expired' });
+    const mark = readMark();
+    if (mark === SIGNED_OUT) this.#become({ userId: null, absence: 'signed_out' });
+    else if (mark === null) this.#become({ userId: null, absence: 'expired' });
+    else this.#become(mark);
   }
 
   #become(state: SessionState): void {
+    if (state.userId === this.#state.userId) return;
+    // A token is of the user that was; the new one's, if this tab has it, comes with the sign-in.
+    if (this.#state.userId !== null) this.#access = null;
     this.#state = state;
     for (const listener of this.#listeners) listener();
   }
-}
-
-function stored(): StoredSession | null {
-  const value = loadSession();
-  return value === SIGNED_OUT ? null : value;
 }
 
 /** Runs `task` while no other tab runs one under the same name. */

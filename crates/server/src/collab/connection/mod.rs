@@ -1,0 +1,121 @@
+//! One WebSocket: a reader that turns messages into commands, and a writer that sends what its
+//! sessions' documents say. They share little, so a client that does not read can still be heard, and
+//! one that does not write is still served.
+
+mod reader;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::extract::ws::WebSocket;
+use futures_util::StreamExt;
+use motet_model::{ClientId, DocumentId, Revision, limits};
+use motet_protocol::{ErrorCode, close, ot::Body};
+use tokio::sync::Notify;
+
+use self::{reader::Reader, writer::Writer};
+use super::{
+    Collab,
+    session::{Session, error},
+};
+
+/// Most bytes of answers that wait for a client which does not read them.
+const ANSWERS_BYTES_MAX: usize = limits::OUTBOX_BYTES_MAX;
+
+/// How a client opened its connection.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// The document of the path, on a connection that holds just one.
+    pub(crate) document: Option<DocumentId>,
+    /// The token of the query or the header.
+    pub(crate) token: Option<String>,
+    /// The client id of the query.
+    pub(crate) client_id: Option<ClientId>,
+    /// The revision of the query.
+    pub(crate) revision: Option<Revision>,
+    /// Path or query make no sense: say so and close.
+    pub(crate) refused: Option<(ErrorCode, String)>,
+}
+
+/// What reader and writer share.
+struct Shared {
+    sessions: Mutex<HashMap<DocumentId, Arc<Session>>>,
+    answers: Mutex<Answers>,
+    /// Wakes the writer.
+    writer: Arc<Notify>,
+    /// Wakes the reader: the connection is to end.
+    ended: Notify,
+}
+
+#[derive(Default)]
+struct Answers {
+    messages: Vec<(Option<DocumentId>, Body)>,
+    size_bytes: usize,
+    close: Option<u16>,
+}
+
+impl Shared {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<DocumentId, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a message. A client that asks without reading the answers is cut off.
+    fn answer(&self, document: Option<DocumentId>, body: Body) {
+        let mut answers = self.answers();
+        answers.size_bytes += body.len();
+        if answers.size_bytes > ANSWERS_BYTES_MAX {
+            answers.close.get_or_insert(close::POLICY);
+        } else {
+            answers.messages.push((document, body));
+        }
+        drop(answers);
+        self.writer.notify_one();
+    }
+
+    /// Ends the connection once the answers so far are sent.
+    fn close(&self, code: u16) {
+        self.answers().close.get_or_insert(code);
+        self.writer.notify_one();
+    }
+
+    /// Tells the client why, and ends the connection.
+    fn fail(&self, code: ErrorCode, message: &str) {
+        self.answer(None, error(code, message, None));
+        self.close(code.close_code().unwrap_or(close::BAD_REQUEST));
+    }
+}
+
+/// Serves a connection until either side ends it.
+pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening) {
+    let (sink, stream) = socket.split();
+    let shared = Arc::new(Shared {
+        sessions: Mutex::default(),
+        answers: Mutex::default(),
+        writer: Arc::new(Notify::new()),
+        ended: Notify::new(),
+    });
+    let writer = Writer {
+        sink,
+        shared: Arc::clone(&shared),
+        collab: Arc::clone(&collab),
+    };
+    let writer = tokio::spawn(writer.run());
+    let single = opening.document;
+    let mut reader = Reader {
+        collab,
+        shared: Arc::clone(&shared),
+        single,
+        claims: None,
+    };
+    reader.run(stream, opening).await;
+    reader.leave_all().await;
+    // A writer that panicked has been reported by the runtime.
+    let _ended = writer.await;
+}

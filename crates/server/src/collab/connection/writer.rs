@@ -1,0 +1,177 @@
+//! The half of a connection that speaks to the client.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{SinkExt, stream::SplitSink};
+use motet_document::Command;
+use motet_log::DocumentLog;
+use motet_model::{DocumentId, limits};
+use motet_protocol::{
+    ErrorCode, close,
+    ot::{self, Body},
+};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::Shared;
+use crate::collab::{
+    Collab,
+    session::{Next, Session, error},
+};
+
+/// How often the server asks whether the client is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// How long one frame may take to leave.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) struct Writer {
+    pub(super) sink: SplitSink<WebSocket, Message>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) collab: Arc<Collab>,
+}
+
+/// The connection cannot be written to any more.
+struct Gone;
+
+impl Writer {
+    /// Speaks until the connection ends.
+    pub(super) async fn run(mut self) {
+        let mut ping = interval(PING_INTERVAL);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let writer = Arc::clone(&self.shared.writer);
+        loop {
+            tokio::select! {
+                () = writer.notified() => match self.flush().await {
+                    Ok(None) => {}
+                    Ok(Some(code)) => {
+                        let frame = CloseFrame { code, reason: "".into() };
+                        // Nothing is left to do for a client that does not take it.
+                        let _gone = self.send(Message::Close(Some(frame))).await;
+                        break;
+                    }
+                    Err(Gone) => break,
+                },
+                _ = ping.tick() => {
+                    if self.send(Message::Ping(Vec::new().into())).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.shared.ended.notify_one();
+    }
+
+    /// Sends all that waits. Returns the close code once there is one.
+    async fn flush(&mut self) -> Result<Option<u16>, Gone> {
+        // Answers first: a client learns that it is authenticated before it is sent a document.
+        let (mut messages, mut close) = {
+            let mut answers = self.shared.answers();
+            answers.size_bytes = 0;
+            (std::mem::take(&mut answers.messages), answers.close)
+        };
+        let sessions: Vec<_> = self.shared.sessions().values().cloned().collect();
+        let mut follow = Vec::new();
+        for session in sessions {
+            let taken = session.outbox.take();
+            let mut next = if taken.behind {
+                Next::CatchUp
+            } else {
+                Next::Rest
+            };
+            for event in taken.events {
+                match session.render(event, &mut messages) {
+                    Next::Rest => {}
+                    more => next = more,
+                }
+            }
+            if let Some(code) = taken.closed {
+                self.end(&session, code, &mut messages, &mut close);
+            } else if next != Next::Rest {
+                follow.push((session, next));
+            }
+        }
+        self.send_messages(&messages).await?;
+        for (session, next) in follow {
+            self.catch_up(&session, next).await?;
+        }
+        Ok(close)
+    }
+
+    /// A document has ended a session: the client is told, and on a connection to just that
+    /// document the connection ends too.
+    fn end(
+        &self,
+        session: &Arc<Session>,
+        code: ErrorCode,
+        messages: &mut Vec<(Option<DocumentId>, Body)>,
+        close: &mut Option<u16>,
+    ) {
+        self.shared.sessions().remove(&session.document);
+        session.end();
+        messages.push((session.name(), error(code, message_for(code), None)));
+        if !session.named {
+            close.get_or_insert(code.close_code().unwrap_or(close::BAD_REQUEST));
+        }
+    }
+
+    /// Asks the document to go on where the client is, after what is only in the log has been sent.
+    /// The socket paces it: a step is read when the one before has left.
+    async fn catch_up(&mut self, session: &Session, next: Next) -> Result<(), Gone> {
+        if let Next::ReadLog { through } = next {
+            let log = Arc::clone(&self.collab.registry.shared().log);
+            while session.sent() < through {
+                let after = session.sent();
+                let changes = log
+                    .read(session.document, after, limits::CATCH_UP_BYTES_MAX)
+                    .await;
+                let changes = match changes {
+                    Ok(changes) if !changes.is_empty() => changes,
+                    _ => {
+                        // The document finds out for itself, and says more.
+                        session.outbox.close(ErrorCode::Unavailable);
+                        return Ok(());
+                    }
+                };
+                let mut messages = Vec::with_capacity(changes.len());
+                session.render_log(&changes, &mut messages);
+                self.send_messages(&messages).await?;
+            }
+        }
+        session
+            .tell(Command::CatchUp {
+                session: session.id,
+                after: session.sent(),
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn send_messages(&mut self, messages: &[(Option<DocumentId>, Body)]) -> Result<(), Gone> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let Ok(text) = String::from_utf8(ot::frame(messages)) else {
+            return Err(Gone);
+        };
+        self.send(Message::Text(text.into())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        match timeout(SEND_TIMEOUT, self.sink.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Gone),
+        }
+    }
+}
+
+fn message_for(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::NotFound => "the document was deleted",
+        ErrorCode::DocumentFull => "the document has as many sessions as it may have",
+        ErrorCode::Forbidden => "access to the document was taken away",
+        ErrorCode::Replaced => "another connection took over this client id",
+        ErrorCode::RevisionAhead => "the document has not reached this revision",
+        ErrorCode::Unavailable => "the document is not available for a moment: come back",
+        _ => "a fault of the server",
+    }
+}

@@ -48,12 +48,22 @@ pub(crate) async fn run(plan: Plan) -> anyhow::Result<Run> {
     let interval = Duration::from_secs_f64(1.0 / plan.rate);
     let start = Instant::now() + Duration::from_millis(200);
     let end = start + plan.warm_up + plan.length;
-    let total = edits(plan.warm_up + plan.length, interval) * plan.editors;
+    // Editors do not type in step.
+    let phase = |index: usize| interval.mul_f64(index as f64 / plan.editors as f64);
+    let length = plan.warm_up + plan.length;
+    let total = (0..plan.editors)
+        .map(|index| edits(length - phase(index), interval))
+        .sum();
     let mut editors = JoinSet::new();
     for (index, socket) in sockets.into_iter().enumerate() {
-        // Editors do not type in step.
-        let phase = interval.mul_f64(index as f64 / plan.editors as f64);
-        editors.spawn(editor(socket, start + phase, interval, end, total, index));
+        editors.spawn(editor(
+            socket,
+            start + phase(index),
+            interval,
+            end,
+            total,
+            index,
+        ));
     }
     let mut seen = Vec::with_capacity(plan.editors);
     while let Some(editor) = editors.join_next().await {
@@ -62,8 +72,9 @@ pub(crate) async fn run(plan: Plan) -> anyhow::Result<Run> {
     Ok(evaluate(&seen, start + plan.warm_up, plan.editors))
 }
 
+/// How many edits fall due before `length` is over.
 fn edits(length: Duration, interval: Duration) -> usize {
-    (length.as_secs_f64() / interval.as_secs_f64()).ceil() as usize
+    usize::try_from(length.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(usize::MAX)
 }
 
 async fn editor<S>(

@@ -38,7 +38,7 @@ export function bindQuill(
   const shown = new Set<string>();
 
   const load = (content: Delta) => {
-    quill.setContents(toQuill([...content, { insert: '\n' }]), 'api');
+    quill.setContents(toQuill(quill, [...content, { insert: '\n' }]), 'api');
     quill.history?.clear();
   };
 
@@ -50,7 +50,10 @@ export function bindQuill(
     const { delta, extra } = withoutLastNewline(ops, documentLength);
     doc.edit(delta);
     if (extra)
-      quill.updateContents(toQuill([{ retain: quill.getLength() }, { insert: '\n' }]), 'silent');
+      quill.updateContents(
+        toQuill(quill, [{ retain: quill.getLength() }, { insert: '\n' }]),
+        'silent',
+      );
   };
 
   // Quill tells the new selection before the edit that moved it, so the selection waits its turn.
@@ -96,7 +99,7 @@ export function bindQuill(
     }),
     doc.on('role', enable),
     doc.on('change', ({ delta, source }) => {
-      if (source !== 'local') quill.updateContents(toQuill(delta), 'api');
+      if (source !== 'local') quill.updateContents(toQuill(quill, delta), 'api');
     }),
     doc.on('presence', onPresence),
   ];
@@ -157,8 +160,18 @@ function growth(ops: readonly Op[]): number {
   return length(ops) - deleted;
 }
 
-function toQuill(delta: Delta): QuillDelta {
-  return [...delta] as unknown as QuillDelta;
+/**
+ * The operations as Quill takes them. It throws at embeds of a kind that it does not know; such a one shows
+ * as U+FFFC, which is as long, so that every position stays right.
+ */
+function toQuill(quill: Quill, delta: Delta): QuillDelta {
+  const ops = delta.map((op) => {
+    if (!('insert' in op) || typeof op.insert === 'string') return op;
+    const kinds = Object.keys(op.insert);
+    const known = kinds.length === 1 && kinds.every((kind) => quill.scroll.query(kind) !== null);
+    return known ? op : { insert: '\ufffc' };
+  });
+  return ops as unknown as QuillDelta;
 }
 
 /** Sixteen hues that are as far apart as can be, neighbours first. */

@@ -80,7 +80,7 @@ sim: client ## Simulate many seeds: make sim SEEDS=100000, or replay one: make s
 
 .PHONY: bench
 bench: build ## Benchmarks: per operation, through the document, and end to end on loopback
-	cargo bench --locked -p motet-ot -p motet-document -p motet-log
+	cargo bench --locked -p motet-ot -p motet-document --benches
 	cargo run --release --locked -p motet-bench -- --server $(TARGET_DIR)/release/motet
 
 .PHONY: vectors

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use motet_document::Event;
+use motet_document::{Event, Presence};
 use motet_model::limits::OUTBOX_BYTES_MAX;
 use motet_protocol::ErrorCode;
 use tokio::sync::Notify;
@@ -122,15 +122,84 @@ impl Outbox {
 /// About what an event weighs on the wire.
 fn size_bytes(event: &Event) -> usize {
     const MESSAGE_BYTES: usize = 192;
+    let cursors = |list: &[Presence]| -> usize {
+        let data = |one: &Presence| one.data.as_ref().map_or(0, |data| data.len());
+        list.iter().map(|one| MESSAGE_BYTES + data(one)).sum()
+    };
     match event {
         Event::Changes { changes, .. } => changes
             .iter()
             .map(|entry| MESSAGE_BYTES + entry.change.delta.len())
             .sum(),
         Event::Presence(update) => {
-            MESSAGE_BYTES * (update.joined.len() + update.updated.len() + update.left.len())
+            cursors(&update.joined) + cursors(&update.updated) + MESSAGE_BYTES * update.left.len()
         }
-        Event::Joined(joined) => MESSAGE_BYTES * (1 + joined.presence.len()),
+        Event::Joined(joined) => MESSAGE_BYTES + cursors(&joined.presence),
         _ => MESSAGE_BYTES,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_document::PresenceUpdate;
+    use motet_model::Revision;
+
+    use super::*;
+
+    fn presence() -> Event {
+        Event::Presence(Arc::new(PresenceUpdate::default()))
+    }
+
+    fn large() -> Event {
+        let session = motet_model::SessionId::from_bytes([1; 16]);
+        let left = vec![session; OUTBOX_BYTES_MAX / 192 - 2];
+        Event::Presence(Arc::new(PresenceUpdate {
+            left,
+            ..PresenceUpdate::default()
+        }))
+    }
+
+    fn answer() -> Event {
+        Event::Acknowledged {
+            seq: 1,
+            revision: Revision::ZERO,
+        }
+    }
+
+    #[test]
+    fn bounded_and_no_gap() {
+        let outbox = Outbox::new(Arc::new(Notify::new()));
+        assert_eq!(outbox.push(large()), Ok(()), "one that is larger by itself");
+        assert_eq!(
+            outbox.push(answer()),
+            Ok(()),
+            "answers are bounded by what is asked"
+        );
+        assert_eq!(outbox.push(presence()), Ok(()), "it still fits");
+        assert_eq!(outbox.push(large()), Err(Overflow));
+        // Behind: nothing is taken until the document begins to send again.
+        assert_eq!(outbox.push(presence()), Ok(()));
+        let taken = outbox.take();
+        assert!(taken.behind, "the writer asks to catch up");
+        assert_eq!(taken.events.len(), 1, "the answer");
+        assert_eq!(outbox.push(presence()), Ok(()));
+        assert!(outbox.take().events.is_empty());
+        outbox.resume();
+        assert_eq!(outbox.push(presence()), Ok(()));
+        let taken = outbox.take();
+        assert!(!taken.behind && taken.events.len() == 1);
+    }
+
+    #[test]
+    fn what_was_pushed_before_the_end_is_still_sent() {
+        let outbox = Outbox::new(Arc::new(Notify::new()));
+        assert_eq!(outbox.push(answer()), Ok(()));
+        outbox.close(ErrorCode::Replaced);
+        outbox.close(ErrorCode::Internal);
+        let taken = outbox.take();
+        assert_eq!(
+            (taken.events.len(), taken.closed),
+            (1, Some(ErrorCode::Replaced))
+        );
     }
 }

@@ -27,6 +27,9 @@ const TOUCH_INTERVAL_MS: u64 = 10_000;
 /// A checkpoint is made on unloading when at least this many changes are not in one.
 const UNLOAD_CHECKPOINT_CHANGES: u64 = 100;
 
+/// Planning that walks over more operations than this, some tens of ms of work, leaves the async threads.
+const STEPS_INLINE_MAX: u64 = 100_000;
+
 /// What others ask of a room.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -256,7 +259,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// **durable before visible**: plan, append, and only then commit and publish.
     async fn commit(&mut self, commands: Vec<Command>) -> Result<(), RoomError> {
         let now_ms = self.shared.clock.now_ms();
-        let plan = self.document.plan(now_ms, commands);
+        let plan = if self.steps(&commands) > STEPS_INLINE_MAX {
+            // Other documents must not wait for a large edit on an old base.
+            tokio::task::block_in_place(|| self.document.plan(now_ms, commands))
+        } else {
+            self.document.plan(now_ms, commands)
+        };
         let changes = plan.changes();
         let head = if changes.is_empty() {
             plan.base()
@@ -276,6 +284,18 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
         }
         Ok(())
+    }
+
+    /// About how many operations planning has to walk over.
+    fn steps(&self, commands: &[Command]) -> u64 {
+        let steps = |command: &Command| match command {
+            Command::Submit { submission, .. } => {
+                let changes = self.document.head().since(submission.base()) + 1;
+                changes.saturating_mul(submission.delta().ops().len() as u64)
+            }
+            _ => 1,
+        };
+        commands.iter().map(steps).fold(0, u64::saturating_add)
     }
 
     fn deliver(&mut self, events: Vec<(SessionId, Event)>) {

@@ -226,7 +226,8 @@ impl World<'_> {
         } else {
             self.disconnect(client)?;
             self.note(&format!("{name} reloads"));
-            self.ask(&json!({ "op": "reload", "client": name }))?;
+            let dice = [self.random.unit()];
+            self.ask(&json!({ "op": "reload", "client": name, "dice": dice }))?;
         }
         // Mostly in bursts.
         let delay_ms = if self.random.chance(0.8) { 80 } else { 2_000 };
@@ -434,6 +435,9 @@ impl World<'_> {
         let request = json!({ "op": "message", "client": name, "message": message });
         let answer = self.ask(&request)?;
         self.client_sends(client, &answer);
+        if answer["resume"] == true {
+            self.disconnect(client)?;
+        }
         Ok(())
     }
 
@@ -489,8 +493,13 @@ impl World<'_> {
             format!("the log holds {reopened}, not {content}")
         })?;
 
-        let mut seen = HashSet::new();
+        let (mut seen, mut embeds) = (HashSet::new(), HashSet::new());
         for change in &self.disk.log {
+            for embed in inserted_embeds(&change.delta)? {
+                ensure(embeds.insert(embed.clone()), || {
+                    format!("{embed} was inserted twice")
+                })?;
+            }
             let fresh = seen.insert((change.client_id.clone(), change.seq));
             ensure(fresh, || {
                 format!("{} {} was applied twice", change.client_id, change.seq)
@@ -520,6 +529,14 @@ impl World<'_> {
         }
         Ok(())
     }
+}
+
+/// The embeds that a delta inserts, as JSON.
+fn inserted_embeds(delta: &[u8]) -> Result<Vec<String>, String> {
+    let delta: Value = serde_json::from_slice(delta).map_err(|error| error.to_string())?;
+    let inserts = delta["ops"].as_array().into_iter().flatten();
+    let embeds = inserts.filter_map(|op| op.get("insert").filter(|it| it.is_object()));
+    Ok(embeds.map(Value::to_string).collect())
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {

@@ -6,17 +6,24 @@
 //   {"op":"select","client":C,"dice":[x]}                moves the cursor
 //   {"op":"message","client":C,"message":{…}}            a message of the server has arrived
 //   {"op":"disconnected","client":C}                     the connection is lost
-//   {"op":"reload","client":C}                           saved, closed and opened again
+//   {"op":"reload","client":C,"dice":[x]}                crashed, and opened again from what was saved,
+//                                                        perhaps some inputs ago
 //   {"op":"state","client":C}                            answered with the whole state
 //
 // Answers hold what the client sends and what its submissions were committed as:
-// {"send":[…],"acknowledged":[…],"revision":N|null}. A revision of null asks for the content on joining.
+// {"send":[…],"acknowledged":[…],"resume":B,"revision":N|null}. A revision of null asks for the content on
+// joining; `resume` asks for a new connection.
 import { createInterface } from 'node:readline';
 import { document, localPresence, restore, save, start, step, waiting } from '../dist/core.js';
 import { compose, cuts, length, normal, text } from '../dist/delta.js';
 
+/** A browser stores a state some time after it was reached. */
+const KEPT = 4;
 const WORDS = ['a', 'bc', '\n', 'é', '😀', 'x😀y'];
 const clients = new Map();
+
+/** Each embed has a name of its own, which shows whether an edit was made twice. */
+let embeds = 0;
 
 function randomEdit(content, [where, what, word]) {
   const whole = text(content);
@@ -26,7 +33,10 @@ function randomEdit(content, [where, what, word]) {
   const count = Math.max(0, end - start);
   if (what < 0.55)
     return normal([{ retain: start }, { insert: WORDS[Math.floor(word * WORDS.length)] }]);
-  if (what < 0.62) return normal([{ retain: start }, { insert: { image: 'i' } }]);
+  if (what < 0.62) {
+    embeds += 1;
+    return normal([{ retain: start }, { insert: { image: embeds } }]);
+  }
   if (what < 0.85 || count === 0) return normal([{ retain: start }, { delete: count }]);
   return normal([
     { retain: start },
@@ -36,28 +46,33 @@ function randomEdit(content, [where, what, word]) {
 
 /** Takes an input, and keeps an editor beside the core to check that it shows the same. */
 function take(client, input) {
-  const answer = { send: [], acknowledged: [] };
+  const answer = { send: [], acknowledged: [], resume: false };
   const [sync, effects] = step(client.sync, input);
   client.sync = sync;
   for (const effect of effects) {
     if (effect.type === 'send') answer.send.push(effect.message);
     if (effect.type === 'acknowledged') answer.acknowledged.push(effect.revision);
+    if (effect.type === 'resume') answer.resume = true;
     if (effect.type === 'load') client.editor = document(sync);
     if (effect.type === 'change') client.editor = compose(client.editor, effect.delta);
   }
+  client.kept = [sync, ...client.kept].slice(0, KEPT);
   return answer;
 }
 
 function perform(request) {
-  if (request.op === 'reset') clients.clear();
+  if (request.op === 'reset') {
+    clients.clear();
+    embeds = 0;
+  }
   if (request.op === 'start')
-    clients.set(request.client, { sync: start(request.client), editor: undefined });
+    clients.set(request.client, { sync: start(request.client), editor: undefined, kept: [] });
   const client = clients.get(request.client);
   if (!client) return {};
   let answer = { send: [], acknowledged: [] };
   switch (request.op) {
     case 'edit': {
-      if (!client.editor) break;
+      if (!client.sync.content) break;
       const delta = randomEdit(client.editor, request.dice);
       if (delta.length === 0) break;
       client.editor = compose(client.editor, delta);
@@ -65,7 +80,7 @@ function perform(request) {
       break;
     }
     case 'select': {
-      if (!client.editor) break;
+      if (!client.sync.content) break;
       const head = Math.floor(request.dice[0] * (length(client.editor) + 1));
       answer = take(client, { type: 'select', selection: { anchor: head, head } });
       break;
@@ -77,8 +92,12 @@ function perform(request) {
       answer = take(client, { type: 'disconnected' });
       break;
     case 'reload': {
-      const saved = save(client.sync);
-      if (saved) client.sync = restore(JSON.parse(JSON.stringify(saved)));
+      const at = Math.floor(request.dice[0] * client.kept.length);
+      const saved = client.kept[at] && save(client.kept[at]);
+      if (!saved) break;
+      client.sync = restore(JSON.parse(JSON.stringify(saved)));
+      client.editor = document(client.sync);
+      client.kept = [];
       break;
     }
     case 'state':

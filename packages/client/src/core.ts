@@ -7,12 +7,15 @@
  * change stands on the left of what is pending here, and is transformed change by change, in the order
  * of the log, never over a composition: so every client ends in the same text.
  */
+
+import type { Attributes } from './attributes.js';
 import {
   caretAfter,
   compose,
   cross,
   type Delta,
   invert,
+  split,
   transform,
   transformPosition,
 } from './delta.js';
@@ -62,11 +65,14 @@ export interface Sync {
   readonly selection: Selection | undefined;
   /** What the others believe it to be, in the document at `revision`. */
   readonly shown: Selection | undefined;
+  /** What else the others are told of this client. From the application. */
+  readonly data: Attributes | undefined;
 }
 
 export type Input =
   | { readonly type: 'edit'; readonly delta: Delta }
   | { readonly type: 'select'; readonly selection: Selection | undefined }
+  | { readonly type: 'describe'; readonly data: Attributes | undefined }
   | { readonly type: 'message'; readonly message: ServerMessage }
   | { readonly type: 'disconnected' };
 
@@ -87,6 +93,8 @@ export type Effect =
   | { readonly type: 'acknowledged'; readonly revision: number }
   | { readonly type: 'presence' }
   | { readonly type: 'role' }
+  /** This connection cannot go on: join anew, from `revision` or without one. */
+  | { readonly type: 'resume' }
   /** The server refused something that is not an edit. */
   | { readonly type: 'error'; readonly code: string; readonly message: string };
 
@@ -94,6 +102,12 @@ type Step = [Sync, Effect[]];
 
 /** Changes are folded into the content when there are this many. */
 const UNFOLDED_MAX = 256;
+
+/** A submission is split when its JSON is longer, in UTF-16 units: some way below the server's limit. */
+const SUBMISSION_JSON_MAX = 512 << 10;
+
+/** Refusals that say nothing about the edit. */
+const PASSING: ReadonlySet<string> = new Set(['unavailable', 'internal']);
 
 /** A client that has seen nothing yet. */
 export function start(clientId: string): Sync {
@@ -111,6 +125,7 @@ export function start(clientId: string): Sync {
     presence: new Map(),
     selection: undefined,
     shown: undefined,
+    data: undefined,
   };
 }
 
@@ -164,6 +179,8 @@ export function step(sync: Sync, input: Input): Step {
       return edit(sync, input.delta);
     case 'select':
       return select({ ...sync, selection: input.selection });
+    case 'describe':
+      return describe({ ...sync, data: input.data });
     case 'disconnected':
       return [
         { ...sync, joined: false, shown: undefined, presence: new Map() },
@@ -192,8 +209,17 @@ function edit(sync: Sync, delta: Delta): Step {
 function submit(sync: Sync): Step {
   if (sync.inflight || !sync.buffer || !sync.joined) return [sync, []];
   const seq = sync.seq + 1;
-  const { delta, edits } = sync.buffer;
-  const sent: Sync = { ...sync, seq, inflight: { seq, delta, edits }, buffer: undefined };
+  const { edits } = sync.buffer;
+  const [delta, rest] = split(sync.buffer.delta, SUBMISSION_JSON_MAX);
+  // An edit counts until all of it is acknowledged.
+  const [inflight, buffer] =
+    rest.length > 0
+      ? [
+          { seq, delta, edits: 0 },
+          { delta: rest, edits },
+        ]
+      : [{ seq, delta, edits }, undefined];
+  const sent: Sync = { ...sync, seq, inflight, buffer };
   return [sent, [send(sent, delta)]];
 }
 
@@ -221,6 +247,7 @@ function receive(sync: Sync, message: ServerMessage): Step {
       return [{ ...sync, role: message.role }, [{ type: 'role' }]];
     case 'error':
       if (message.seq !== undefined && message.seq === sync.inflight?.seq) {
+        if (PASSING.has(message.code)) return resume(sync);
         return reject(sync, message.code, message.message);
       }
       return [sync, [{ type: 'error', code: message.code, message: message.message }]];
@@ -231,7 +258,19 @@ function receive(sync: Sync, message: ServerMessage): Step {
 
 type State = Extract<ServerMessage, { type: 'document_state' }>;
 
+/** The server is asked again for what this connection did not bring. */
+function resume(sync: Sync): Step {
+  return [{ ...sync, joined: false, shown: undefined }, [{ type: 'resume' }]];
+}
+
 function join(sync: Sync, state: State): Step {
+  if (!state.content && state.lastSeq > sync.seq) {
+    // This state was kept before its client sent more and crashed. What waits here is part of what was
+    // sent, so the server's document holds it all; sent again it would be there twice.
+    const { clientId, data } = sync;
+    const anew = { ...start(clientId), seq: state.lastSeq, data };
+    return [anew, [{ type: 'role' }, { type: 'resume' }]];
+  }
   const presence = new Map(state.presence.map((it) => [it.sessionId, it]));
   const { sessionId, role, color } = state;
   const joined: Sync = {
@@ -255,23 +294,38 @@ function join(sync: Sync, state: State): Step {
       seq,
       inflight: undefined,
       buffer: undefined,
+      // Places in a document that was there before mean nothing in this one.
+      selection: undefined,
     };
-    return [loaded, [{ type: 'load' }, ...effects]];
+    return introduce(loaded, [{ type: 'load' }, ...effects]);
   }
   if (joined.inflight) {
     // It may have arrived. If it has, the changes that follow hold its acknowledgement, and the server
     // recognizes the number.
     effects.push(send({ ...joined, seq: joined.inflight.seq }, joined.inflight.delta));
-    return [joined, effects];
+    return introduce(joined, effects);
   }
   const [next, more] = submit(joined);
-  return [next, [...effects, ...more]];
+  return introduce(next, [...effects, ...more]);
+}
+
+/** Tells a server that has forgotten this client what the others should see of it. */
+function introduce(sync: Sync, effects: Effect[]): Step {
+  const [selected, cursor] = select(sync);
+  const data = sync.data === undefined ? [] : describe(sync)[1];
+  return [selected, [...effects, ...cursor, ...data]];
+}
+
+function describe(sync: Sync): Step {
+  if (!sync.joined) return [sync, []];
+  return [sync, [{ type: 'send', message: { type: 'presence_update', data: sync.data ?? null } }]];
 }
 
 function acknowledge(sync: Sync, seq: number, revision: number): Step {
   const { inflight } = sync;
   // One that was sent twice may be acknowledged twice.
   if (!inflight || inflight.seq !== seq || !sync.content) return [sync, []];
+  if (revision !== sync.revision + 1) return resume(sync);
   const shown = sync.shown && moveOwn(sync.shown, inflight.delta);
   const presence = moveCursors(sync.presence, inflight.delta);
   const content = append(sync.content, inflight.delta);
@@ -282,7 +336,8 @@ function acknowledge(sync: Sync, seq: number, revision: number): Step {
 }
 
 function remote(sync: Sync, revision: number, delta: Delta, session: string | undefined): Step {
-  if (!sync.content || revision <= sync.revision) return [sync, []];
+  if (!sync.content || !sync.joined || revision <= sync.revision) return [sync, []];
+  if (revision !== sync.revision + 1) return resume(sync);
   let change = delta;
   let { inflight, buffer } = sync;
   if (inflight) {

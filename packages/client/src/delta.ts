@@ -230,6 +230,40 @@ export function cross(left: Delta, right: Delta): [left: Delta, right: Delta] {
 }
 
 /**
+ * A delta as two that follow each other, so that the JSON of the first has at most about `units` UTF-16
+ * units. The second is empty where all fits; the first is longer where one embed or one format is. O(n).
+ */
+export function split(delta: Delta, units: number): [first: Delta, second: Delta] {
+  let used = 0;
+  /** Where the first ends, in the document that it leads to. */
+  let position = 0;
+  let changes = false;
+  for (const [index, op] of delta.entries()) {
+    const size = JSON.stringify(op).length;
+    const text = 'insert' in op && typeof op.insert === 'string' ? op.insert : '';
+    let at = 0;
+    if (used + size > units) {
+      // A unit of text takes up to six as JSON.
+      at = Math.min(text.length, Math.floor(Math.max(0, units - used) / 6));
+      if (cuts(text, at)) at -= 1;
+      if (at > 0 || changes) {
+        const [head, tail] = [text.slice(0, at), text.slice(at)];
+        const rest: Op[] = tail ? [{ ...op, insert: tail } as Insert] : at > 0 ? [] : [op];
+        const first: Op[] = head ? [{ ...op, insert: head } as Insert] : [];
+        return [
+          normal([...delta.slice(0, index), ...first]),
+          normal([{ retain: position + at }, ...rest, ...delta.slice(index + 1)]),
+        ];
+      }
+    }
+    used += size;
+    position += 'delete' in op ? 0 : opLength(op);
+    changes ||= !('retain' in op) || op.attributes !== undefined;
+  }
+  return [delta, []];
+}
+
+/**
  * A position, moved past `delta`. `side` is where the delta's insertion stands when it meets the
  * position: on the left it pushes the position on.
  */

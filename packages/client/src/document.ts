@@ -60,6 +60,7 @@ export type Events = {
   role: Role;
   /** The server refused an edit. It has been taken back; `delta` is what it was. */
   rejected: { readonly delta: Delta; readonly code: string; readonly message: string };
+  /** Anything else that went wrong. `not_kept`: edits cannot be stored on this device at the moment. */
   error: { readonly code: string; readonly message: string };
 };
 
@@ -155,20 +156,23 @@ export class MotetDocument extends Emitter<Events> {
     this.take({ type: 'select', selection: selection ?? undefined });
   }
 
-  /** Tells the others anything else; `null` takes it back. */
+  /** Tells the others anything else, now and after each reconnect; `null` takes it back. */
   setPresence(data: Attributes | null): void {
-    this.transport?.send({ type: 'presence_update', data });
+    this.take({ type: 'describe', data: data ?? undefined });
   }
 
   private async open(): Promise<void> {
     const { offline, userId, url, documentId } = this.options;
+    const notKept = (error: unknown) =>
+      this.emit('error', { code: 'not_kept', message: `edits live as long as the page: ${error}` });
     if (offline && userId !== undefined) {
       try {
-        this.claim = await offline.claim({ url, userId, documentId });
+        this.claim = await offline.claim({ url, userId, documentId }, notKept);
         this.sync = this.claim.saved ? restore(this.claim.saved) : start(this.claim.clientId);
         if (this.claim.saved) this.emit('load', this.content ?? []);
-      } catch {
-        // A browser may refuse storage, in a private window say: then edits live as long as the page.
+      } catch (error) {
+        // A browser may refuse storage, in a private window say.
+        notKept(error);
       }
     }
     if (this.destroyed) return;
@@ -229,6 +233,9 @@ export class MotetDocument extends Emitter<Events> {
         break;
       case 'rejected':
         this.emit('rejected', { delta: effect.delta, code: effect.code, message: effect.message });
+        break;
+      case 'resume':
+        this.transport?.restart();
         break;
       case 'error':
         this.emit('error', { code: effect.code, message: effect.message });

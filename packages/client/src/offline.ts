@@ -2,8 +2,9 @@
  * Edits and documents kept in IndexedDB, so that closing the tab loses nothing.
  *
  * A record belongs to one client id, and a client id to one tab at a time: two tabs that shared one would
- * number their submissions alike. A tab holds a Web Lock on its record; a new tab takes over a record
- * that nobody holds, edits and all.
+ * number their submissions alike. A tab holds a lock on its record; a new tab takes over a record that
+ * nobody holds, edits and all. Locks are the browser's Web Locks; where a page has none, because it came
+ * over plain HTTP, the holder of a record answers on a channel.
  */
 import { type DBSchema, type IDBPDatabase, openDB } from 'idb';
 import type { Saved } from './core.js';
@@ -18,8 +19,13 @@ export interface Place {
 
 /** Where a document is kept while the application is closed. */
 export interface OfflineStore {
-  /** Claims a record of this place, an orphaned one if there is one. */
-  claim(place: Place): Promise<Claim>;
+  /**
+   * Claims a record of this place, an orphaned one if there is one. `onError` hears of a state that
+   * could not be stored; the next is tried again.
+   */
+  claim(place: Place, onError?: (error: unknown) => void): Promise<Claim>;
+  /** How many edits of a user wait to be sent, in documents that are open and those that are not. */
+  unsent(userId: string): Promise<number>;
   /** Forgets all that was kept for a user. */
   clear(userId: string): Promise<void>;
 }
@@ -62,7 +68,7 @@ export class IndexedDbStore implements OfflineStore {
     });
   }
 
-  async claim(place: Place): Promise<Claim> {
+  async claim(place: Place, onError: (error: unknown) => void = () => {}): Promise<Claim> {
     const database = await this.database;
     const key = JSON.stringify([place.url, place.userId, place.documentId]);
     const rows = await database.getAllFromIndex('clients', 'place', key);
@@ -73,7 +79,7 @@ export class IndexedDbStore implements OfflineStore {
       if (!unlock) continue;
       // Its last holder may have stored more since.
       const row = await database.get('clients', clientId);
-      if (row) return claim(database, row, unlock);
+      if (row) return claim(database, row, unlock, onError);
       unlock();
     }
     const row: Row = {
@@ -82,7 +88,12 @@ export class IndexedDbStore implements OfflineStore {
       userId: place.userId,
       saved: undefined,
     };
-    return claim(database, row, (await lock(row.clientId)) ?? (() => {}));
+    return claim(database, row, (await lock(row.clientId, true)) ?? (() => {}), onError);
+  }
+
+  async unsent(userId: string): Promise<number> {
+    const rows = await (await this.database).getAllFromIndex('clients', 'userId', userId);
+    return rows.reduce((sum, { saved }) => sum + edits(saved), 0);
   }
 
   async clear(userId: string): Promise<void> {
@@ -96,36 +107,66 @@ function edits(saved: Saved | undefined): number {
   return (saved?.inflight?.edits ?? 0) + (saved?.buffer?.edits ?? 0);
 }
 
-/** Holds a lock until the returned function is called or the tab ends; `undefined` if another has it. */
-function lock(clientId: string): Promise<(() => void) | undefined> {
+/**
+ * Holds a record until the returned function is called or the tab ends; `undefined` if another tab has it.
+ * Nobody else knows one that is `fresh`.
+ */
+function lock(clientId: string, fresh = false): Promise<(() => void) | undefined> {
+  const name = `motet-client-${clientId}`;
   const locks = globalThis.navigator?.locks;
-  // Without locks there is no telling whether another tab lives: take over nothing.
-  if (!locks) return Promise.resolve(undefined);
+  return locks ? webLock(locks, name) : channelLock(name, fresh);
+}
+
+function webLock(locks: LockManager, name: string): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     const hold = (held: Lock | null) =>
       held ? new Promise<void>((release) => resolve(release)) : resolve(undefined);
-    locks.request(`motet-client-${clientId}`, { ifAvailable: true }, hold).catch(reject);
+    locks.request(name, { ifAvailable: true }, hold).catch(reject);
   });
 }
 
-function claim(database: IDBPDatabase<Schema>, row: Row, unlock: () => void): Claim {
+/** How long a tab may take to say that a record is its own. */
+const ANSWER_MS = 250;
+
+async function channelLock(name: string, fresh: boolean): Promise<(() => void) | undefined> {
+  const channel = new BroadcastChannel(name);
+  const asked = new Promise<boolean>((resolve) => {
+    // Whatever is heard comes from the holder, or from another that asks: then neither takes it.
+    channel.onmessage = () => resolve(true);
+    channel.postMessage('whose');
+    setTimeout(() => resolve(false), ANSWER_MS);
+  });
+  if (!fresh && (await asked)) {
+    channel.close();
+    return undefined;
+  }
+  channel.onmessage = ({ data }) => {
+    if (data === 'whose') channel.postMessage('mine');
+  };
+  return () => channel.close();
+}
+
+function claim(
+  database: IDBPDatabase<Schema>,
+  row: Row,
+  unlock: () => void,
+  onError: (error: unknown) => void,
+): Claim {
   let next: (() => Saved | undefined) | undefined;
-  let writing: Promise<void> | undefined;
-  // One write at a time, and then the latest state: a slow disk makes for fewer writes.
+  let writing = Promise.resolve();
   const write = async () => {
-    while (next) {
-      const saved = next();
-      next = undefined;
-      await database.put('clients', { ...row, saved });
-    }
-    writing = undefined;
+    const saved = next?.();
+    next = undefined;
+    // Without a document there is nothing to keep that is better than what is kept.
+    if (saved) await database.put('clients', { ...row, saved });
   };
   return {
     clientId: row.clientId,
     saved: row.saved,
     save(saved) {
       next = saved;
-      writing ??= write();
+      // One write at a time, and then the latest state: a slow disk makes for fewer writes.
+      writing = writing.then(write).catch(onError);
     },
     async release() {
       await writing;

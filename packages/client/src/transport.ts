@@ -112,6 +112,11 @@ export class Transport {
     void this.connect();
   }
 
+  /** Gives the connection up for a new one, which may go on from elsewhere. */
+  restart(): void {
+    if (this.socket) this.lost(CLOSE_RESTART);
+  }
+
   /** Sends if connected; who resumes sends what matters again. */
   send(message: ClientMessage): void {
     if (this.authenticated) this.socket?.send(JSON.stringify(message));
@@ -158,9 +163,11 @@ export class Transport {
   }
 
   private receive(data: string): void {
+    const { socket } = this;
     const frame = JSON.parse(data) as ServerMessage | ServerMessage[];
     this.watch(PING_MS);
     for (const message of Array.isArray(frame) ? frame : [frame]) {
+      if (socket !== this.socket) return;
       if (message.type === 'authenticated') this.accepted(Date.parse(message.expiresAt));
       // A server that sends a document has accepted the token, whatever else it has said so far.
       if (message.type === 'document_state') this.opened();

@@ -126,6 +126,7 @@ test('a textarea edits, follows others, and keeps its selection', async () => {
   expect(element.value).toBe('> hello!か');
   element.dispatchEvent(new Event('compositionend'));
   expect([element.value, doc.text]).toEqual(['>> hello!か', '>> hello!か']);
+  expect([element.selectionStart, element.selectionEnd]).toEqual([10, 10]);
 
   say({ type: 'permission_changed', role: 'viewer' });
   expect(element.readOnly).toBe(true);

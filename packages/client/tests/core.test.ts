@@ -10,8 +10,9 @@ import {
   step,
   waiting,
 } from '../src/core.js';
-import { compose, type Delta, text } from '../src/delta.js';
+import { compose, type Delta, length, split, text } from '../src/delta.js';
 import type { ClientMessage, Presence, ServerMessage } from '../src/messages.js';
+import { generator, randomEdit } from './support/random.js';
 import { DummyServer } from './support/server.js';
 
 /** A client with an editor, connected to a dummy server by hand. */
@@ -170,6 +171,60 @@ describe('a conversation', () => {
     expect([again.text, b.hear().text]).toEqual(['b kept pending', 'b kept pending']);
   });
 
+  test('a state that was kept too early is given up for what the server has', () => {
+    const [server, a, b] = two();
+    a.type({ insert: 'one' }).speak().type({ retain: 3 }, { insert: ' two' });
+    const saved = save(a.sync);
+    // All that is in the saved state arrives, and more; then the tab crashes.
+    a.type({ retain: 7 }, { insert: ' three' }).hear().speak().lose();
+    b.hear().type({ insert: 'b ' }).speak().hear();
+    const again = new Client(server, 'a');
+    again.sync = restore(JSON.parse(JSON.stringify(saved)));
+    again.editor = document(again.sync) ?? [];
+    again.join();
+    again.inbox.splice(1);
+    again.sync = step(again.sync, { type: 'message', message: again.inbox.shift() as never })[0];
+    expect([again.sync.content, again.sync.seq]).toEqual([undefined, 2]);
+    again.join().hear();
+    again.type({ insert: '!' }).speak().hear();
+    expect([again.text, b.hear().text]).toEqual(['!b one two three', '!b one two three']);
+  });
+
+  test('a gap in the stream, or a failure of the server, is mended by joining anew', () => {
+    const [, a, b] = two();
+    b.type({ insert: 'one ' }).speak().hear();
+    b.type({ retain: 4 }, { insert: 'two' }).speak().hear();
+    a.type({ insert: 'a ' });
+    a.inbox.shift();
+    a.hear();
+    expect(a.effects.at(-1)).toEqual({ type: 'resume' });
+    a.lose().join().hear().speak().hear();
+    expect([a.text, b.hear().text]).toEqual(['one twoa ', 'one twoa ']);
+
+    a.type({ insert: 'x' });
+    a.inbox.push({ type: 'error', code: 'unavailable', message: 'later', seq: 2 });
+    a.hear();
+    expect(a.effects.at(-1)).toEqual({ type: 'resume' });
+    expect(a.text).toBe('xone twoa ');
+    a.lose().join().hear().speak().hear();
+    expect(b.hear().text).toBe('xone twoa ');
+  });
+
+  test('what is too long for one submission goes in several', () => {
+    const [server, a, b] = two();
+    const long = '😀\n'.repeat(400_000);
+    a.lose();
+    for (let n = 0; n < 3; n += 1) a.type({ insert: long });
+    a.join().hear();
+    for (let n = 0; n < 200 && waiting(a.sync) > 0; n += 1) {
+      expect(JSON.stringify(a.outbox).length).toBeLessThan(1 << 20);
+      a.speak().hear();
+    }
+    expect([waiting(a.sync), a.sync.inflight, a.sync.buffer]).toEqual([0, undefined, undefined]);
+    expect(server.log.length).toBeGreaterThan(10);
+    expect(b.hear().text === long.repeat(3)).toBe(true);
+  });
+
   test('a reconciled submission is merged by the server', () => {
     const [, a] = two();
     a.type({ insert: 'mine' });
@@ -183,6 +238,39 @@ describe('a conversation', () => {
     a.hear();
     expect([a.text, a.sync.revision]).toEqual(['theirs mine!', 9]);
     expect(a.outbox.at(-1)).toMatchObject({ seq: 2, revision: 9 });
+  });
+});
+
+describe('a split', () => {
+  const split1 = (delta: Delta, units: number): Delta[] => {
+    const [first, rest] = split(delta, units);
+    return rest.length > 0 ? [first, ...split1(rest, units)] : [first];
+  };
+
+  test('makes parts that compose to the whole, and cuts no pair', () => {
+    const random = generator(11);
+    for (let n = 0; n < 300; n += 1) {
+      let content: Delta = [{ insert: 'x😀y'.repeat(20) }];
+      let whole: Delta = [];
+      for (let k = 0; k < 12; k += 1) {
+        const edit = randomEdit(content, random);
+        content = compose(content, edit);
+        whole = compose(whole, edit);
+      }
+      const parts = split1(whole, 60 + Math.floor(random() * 200));
+      expect(parts.reduce(compose, [])).toEqual(whole);
+      for (const part of parts) expect(part.length).toBeGreaterThan(0);
+      expect(JSON.stringify(parts)).not.toMatch(/\\ud[89ab]/);
+    }
+  });
+
+  test('leaves alone what cannot be split', () => {
+    const image = { insert: { image: 'i'.repeat(100) } };
+    expect(split([{ retain: 5 }, image, { insert: 'a' }], 20)).toEqual([
+      [{ retain: 5 }, image],
+      [{ retain: 6 }, { insert: 'a' }],
+    ]);
+    expect(length(split([image], 20)[0])).toBe(1);
   });
 });
 
@@ -229,5 +317,16 @@ describe('cursors', () => {
     expect(told(), 'the caret is where the edit ended').toHaveLength(1);
     a.take({ type: 'select', selection: { anchor: 1, head: 3 } });
     expect(told()).toHaveLength(2);
+  });
+
+  test('are told again after a reconnect, and so is what else the others should know', () => {
+    const [, a] = two();
+    a.type({ insert: 'abc' }).speak().hear();
+    a.take({ type: 'select', selection: { anchor: 1, head: 2 } });
+    a.take({ type: 'describe', data: { status: 'reading' } });
+    const told = a.outbox.splice(0);
+    expect(told.map((it) => it.type)).toEqual(['selection_update', 'presence_update']);
+    a.lose().join().hear();
+    expect(a.outbox).toEqual([{ ...told[0], revision: 1 }, told[1]]);
   });
 });

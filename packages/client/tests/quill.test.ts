@@ -4,44 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { bindQuill } from '../src/bindings/quill.js';
 import { compose, type Delta } from '../src/delta.js';
 import { MotetDocument } from '../src/index.js';
-import type { ClientMessage } from '../src/messages.js';
-import { DummyServer } from './support/server.js';
-
-/** A socket that is joined to the dummy server. */
-function socketTo(server: DummyServer) {
-  return class Socket {
-    onopen: ((event: never) => void) | null = null;
-    onmessage: ((event: { data: unknown }) => void) | null = null;
-    onclose: ((event: { code: number }) => void) | null = null;
-    onerror: ((event: never) => void) | null = null;
-    private readonly clientId: string;
-
-    constructor(url: string) {
-      this.clientId = new URL(url).searchParams.get('clientId') ?? '';
-      queueMicrotask(() => this.onopen?.({} as never));
-    }
-
-    send(data: string): void {
-      const message = JSON.parse(data) as ClientMessage;
-      const say = (it: unknown) =>
-        queueMicrotask(() => this.onmessage?.({ data: JSON.stringify(it) }));
-      if (message.type !== 'auth') {
-        queueMicrotask(() => server.receive(this.clientId, message));
-        return;
-      }
-      say({
-        type: 'authenticated',
-        userId: 'u',
-        expiresAt: new Date(Date.now() + 3.6e6).toISOString(),
-      });
-      server.join(this.clientId, undefined, say);
-    }
-
-    close(): void {
-      server.leave(this.clientId);
-    }
-  };
-}
+import { DummyServer, socketTo } from './support/server.js';
 
 class Editor {
   readonly doc: MotetDocument;
@@ -159,4 +122,24 @@ test('a refused edit disappears from the editor', async () => {
   a.quill.insertText(0, 'too much', 'user');
   await vi.waitFor(() => expect(a.quill.getText()).toBe('\n'));
   expect(a.doc.status.waiting).toBe(0);
+});
+
+test('while an input method is at work the text is left alone, and nothing is lost', async () => {
+  const [a, b] = editors as [Editor, Editor];
+  a.quill.insertText(0, 'hello', 'user');
+  await vi.waitFor(() => expect(b.shown).toEqual([{ insert: 'hello' }]));
+  const paragraph = b.quill.root.querySelector('p');
+  const text = paragraph?.firstChild as Text;
+  text.dispatchEvent(new Event('compositionstart', { bubbles: true }));
+  expect(b.quill.composition.isComposing).toBe(true);
+  text.data = 'helloか';
+  a.quill.insertText(0, '> ', 'user');
+  a.quill.insertText(7, '!', 'user');
+  await vi.waitFor(() => expect(b.doc.text).toBe('> hello!'));
+  expect(b.quill.root.textContent).toBe('helloか');
+  text.dispatchEvent(new Event('compositionend', { bubbles: true }));
+  await vi.waitFor(() => expect(a.shown).toEqual([{ insert: '> hello!か' }]));
+  expect(b.shown).toEqual(a.shown);
+  b.quill.insertText(0, 'b', 'user');
+  await vi.waitFor(() => expect(a.shown).toEqual([{ insert: 'b> hello!か' }]));
 });

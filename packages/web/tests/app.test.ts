@@ -127,6 +127,40 @@ describe('writing together', () => {
     await expect.poll(() => both(a, b, text)).toEqual(['mine theirs', 'mine theirs']);
   });
 
+  it('leaves an input method alone', async () => {
+    const [ada, josquin] = [newAccount('Ada'), newAccount('Josquin')];
+    const [a, b] = await Promise.all([stage.enter(server.url), stage.enter(server.url)]);
+    await Promise.all([register(a, ada), register(b, josquin)]);
+    const path = await createDocument(a, 'Motets');
+    await share(a, josquin.email, 'Can edit');
+    await openDocument(b, path);
+    await surface(a).click();
+    await a.keyboard.type('abc');
+    await expect.poll(() => text(b)).toBe('abc');
+
+    await surface(b).click();
+    await b.keyboard.press('End');
+    const keyboard = await b.context().newCDPSession(b);
+    const compose = (composed: string) =>
+      keyboard.send('Input.imeSetComposition', {
+        text: composed,
+        selectionStart: composed.length,
+        selectionEnd: composed.length,
+      });
+    await compose('k');
+    await a.keyboard.press('Home');
+    await a.keyboard.type('> ');
+    await compose('か');
+    await a.keyboard.press('End');
+    await a.keyboard.type('!');
+    await compose('かな');
+    await keyboard.send('Input.insertText', { text: '仮名' });
+    const together = '> abc!仮名';
+    await expect.poll(() => both(a, b, text)).toEqual([together, together]);
+    await b.keyboard.type('.');
+    await expect.poll(() => both(a, b, text)).toEqual([`${together}.`, `${together}.`]);
+  });
+
   it('lets a viewer read along, write once allowed, and leave when withdrawn', async () => {
     const [a, b] = await pair('Can view');
     await expect.poll(() => stateLine(b)).toBe('Read only');

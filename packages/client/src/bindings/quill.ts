@@ -9,7 +9,7 @@
  */
 import type Quill from 'quill';
 import type { Attributes } from '../attributes.js';
-import { type Delta, length, normal, type Op, opLength } from '../delta.js';
+import { cross, type Delta, length, normal, type Op, opLength } from '../delta.js';
 import type { MotetDocument } from '../document.js';
 import type { Presence } from '../messages.js';
 
@@ -36,8 +36,11 @@ export function bindQuill(
   options: QuillOptions = {},
 ): () => void {
   const shown = new Set<string>();
+  /** Changes that came while an input method was at work: showing them would end it. */
+  let held: Delta[] = [];
 
   const load = (content: Delta) => {
+    held = [];
     quill.setContents(toQuill(quill, [...content, { insert: '\n' }]), 'api');
     quill.history?.clear();
   };
@@ -48,7 +51,13 @@ export function bindQuill(
     // The editor has changed already, the document has not.
     const documentLength = quill.getLength() - 1 - growth(ops);
     const { delta, extra } = withoutLastNewline(ops, documentLength);
-    doc.edit(delta);
+    let edit = delta;
+    held = held.map((change) => {
+      const [moved, after] = cross(change, edit);
+      edit = after;
+      return moved;
+    });
+    doc.edit(edit);
     if (extra)
       quill.updateContents(
         toQuill(quill, [{ retain: quill.getLength() }, { insert: '\n' }]),
@@ -99,15 +108,23 @@ export function bindQuill(
     }),
     doc.on('role', enable),
     doc.on('change', ({ delta, source }) => {
-      if (source !== 'local') quill.updateContents(toQuill(quill, delta), 'api');
+      if (source === 'local') return;
+      if (quill.composition.isComposing) held.push(delta);
+      else quill.updateContents(toQuill(quill, delta), 'api');
     }),
     doc.on('presence', onPresence),
   ];
+  // Quill has told what was composed when it says this.
+  const onCompositionEnd = () => {
+    for (const delta of held.splice(0)) quill.updateContents(toQuill(quill, delta), 'api');
+  };
+  quill.on('composition-end', onCompositionEnd);
   quill.on('text-change', onTextChange);
   quill.on('selection-change', onSelectionChange);
   onPresence(doc.presence);
   return () => {
     for (const end of ends) end();
+    quill.off('composition-end', onCompositionEnd);
     quill.off('text-change', onTextChange);
     quill.off('selection-change', onSelectionChange);
     for (const id of shown) options.cursors?.removeCursor(id);

@@ -1,7 +1,7 @@
 /**
  * Binds a plain `<textarea>` to a document: its text, without formats. An embed shows as U+FFFC.
  */
-import { cuts, type Delta, normal, transform, transformPosition } from '../delta.js';
+import { cross, cuts, type Delta, normal, transformPosition } from '../delta.js';
 import type { MotetDocument } from '../document.js';
 
 /** The element shows the document from here on, and edits it. Returns a function that ends this. */
@@ -12,25 +12,28 @@ export function bindTextarea(doc: MotetDocument, element: HTMLTextAreaElement): 
   /** Changes that came while an input method was at work: setting the value would end it. */
   let held: Delta[] = [];
 
-  const show = (delta: Delta | undefined) => {
+  /** Shows the document, which is `changes` ahead of what the element shows. */
+  const show = (changes: readonly Delta[]) => {
     const { selectionStart, selectionEnd, selectionDirection, scrollTop } = element;
+    const move = (position: number) =>
+      changes.reduce((at, change) => transformPosition(change, at, 'right'), position);
     agreed = doc.text;
     element.value = agreed;
-    if (delta) {
-      const [start, end] = [selectionStart, selectionEnd].map((at) =>
-        transformPosition(delta, at, 'right'),
-      );
-      element.setSelectionRange(start ?? 0, end ?? 0, selectionDirection);
-      element.scrollTop = scrollTop;
-    }
+    element.setSelectionRange(move(selectionStart), move(selectionEnd), selectionDirection);
+    element.scrollTop = scrollTop;
   };
 
   const push = () => {
     const value = element.value;
     if (value === agreed || !doc.loaded) return;
-    const delta = difference(agreed, value, element.selectionEnd);
+    let edit = difference(agreed, value, element.selectionEnd);
     agreed = value;
-    doc.edit(held.reduce((edit, change) => transform(change, edit, 'left'), delta));
+    held = held.map((change) => {
+      const [moved, after] = cross(change, edit);
+      edit = after;
+      return moved;
+    });
+    doc.edit(edit);
   };
 
   const onInput = () => {
@@ -42,8 +45,7 @@ export function bindTextarea(doc: MotetDocument, element: HTMLTextAreaElement): 
   const onCompositionEnd = () => {
     composing = false;
     push();
-    if (held.length > 0) show(undefined);
-    held = [];
+    if (held.length > 0) show(held.splice(0));
   };
   const onSelect = () => {
     const { selectionStart, selectionEnd, selectionDirection } = element;
@@ -58,18 +60,19 @@ export function bindTextarea(doc: MotetDocument, element: HTMLTextAreaElement): 
     element.readOnly = !doc.loaded || doc.role === 'viewer';
   };
 
-  show(undefined);
+  show([]);
   enable();
   const ends = [
     doc.on('load', () => {
-      show(undefined);
+      held = [];
+      show([]);
       enable();
     }),
     doc.on('role', enable),
     doc.on('change', ({ delta, source }) => {
       if (source === 'local') return;
       if (composing) held.push(delta);
-      else show(delta);
+      else show([delta]);
     }),
   ];
   const listeners: [string, () => void][] = [

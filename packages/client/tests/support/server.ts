@@ -81,3 +81,43 @@ export class DummyServer {
     };
   }
 }
+
+/** A socket that is joined to the dummy server. */
+export function socketTo(server: DummyServer) {
+  return class Socket {
+    onopen: ((event: never) => void) | null = null;
+    onmessage: ((event: { data: unknown }) => void) | null = null;
+    onclose: ((event: { code: number }) => void) | null = null;
+    onerror: ((event: never) => void) | null = null;
+    private readonly clientId: string;
+    private readonly revision: number | undefined;
+
+    constructor(url: string) {
+      const { searchParams } = new URL(url);
+      const revision = searchParams.get('revision');
+      this.clientId = searchParams.get('clientId') ?? '';
+      this.revision = revision === null ? undefined : Number(revision);
+      queueMicrotask(() => this.onopen?.({} as never));
+    }
+
+    send(data: string): void {
+      const message = JSON.parse(data) as ClientMessage;
+      const say = (it: unknown) =>
+        queueMicrotask(() => this.onmessage?.({ data: JSON.stringify(it) }));
+      if (message.type !== 'auth') {
+        queueMicrotask(() => server.receive(this.clientId, message));
+        return;
+      }
+      say({
+        type: 'authenticated',
+        userId: 'u',
+        expiresAt: new Date(Date.now() + 3.6e6).toISOString(),
+      });
+      server.join(this.clientId, this.revision, say);
+    }
+
+    close(): void {
+      server.leave(this.clientId);
+    }
+  };
+}

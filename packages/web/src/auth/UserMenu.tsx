@@ -13,7 +13,7 @@ import { useState } from 'react';
 import { PersonAvatar } from '../components/PersonAvatar';
 import { unsentEdits } from '../editor/offline';
 import { useProfile } from './profile';
-import { useSession } from './SessionProvider';
+import { useSession, useUserId } from './SessionProvider';
 import { SignOutDialog } from './SignOutDialog';
 
 const SCHEMES = [
@@ -27,12 +27,13 @@ export function UserMenu() {
   const { data: profile } = useProfile();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const session = useSession();
+  const userId = useUserId();
   const [unsent, setUnsent] = useState(0);
   const name = profile?.name || profile?.email || '';
 
   const signOut = () => void session.signOut();
-  const askToSignOut = () => {
-    const edits = unsentEdits();
+  const askToSignOut = async () => {
+    const edits = await unsentEdits(userId);
     if (edits > 0) setUnsent(edits);
     else signOut();
   };
@@ -78,7 +79,7 @@ export function UserMenu() {
             }))}
           />
           <Menu.Divider />
-          <Menu.Item leftSection={<IconLogout size={18} />} onClick={askToSignOut}>
+          <Menu.Item leftSection={<IconLogout size={18} />} onClick={() => void askToSignOut()}>
             Sign out
           </Menu.Item>
         </Menu.Dropdown>

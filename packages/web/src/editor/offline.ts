@@ -19,11 +19,13 @@ export function keepOpen(document: MotetDocument): () => void {
   };
 }
 
-/** How many edits of the documents that are open here have not reached the server. */
-export function unsentEdits(): number {
+/** How many edits of a user, in documents that are open and in others, have not reached the server. */
+export async function unsentEdits(userId: string): Promise<number> {
   let edits = 0;
   for (const document of open) edits += document.status.waiting;
-  return edits;
+  // Those that are open are kept as well, unless that failed.
+  const kept = (await store?.unsent(userId).catch(() => 0)) ?? 0;
+  return Math.max(edits, kept);
 }
 
 /** Removes everything that is kept on this device for a user. */

@@ -184,10 +184,11 @@ impl Collab {
     /// `Log`: it was not deleted; try again.
     pub async fn delete(&self, id: DocumentId) -> Result<(), CollabError> {
         self.access_epoch.fetch_add(1, Ordering::SeqCst);
+        self.registry.shared().log.delete(id).await?;
+        // Only now: who comes back in between finds nothing to open.
         if let Some(room) = self.registry.get(id) {
             close(&room, ErrorCode::NotFound).await;
         }
-        self.registry.shared().log.delete(id).await?;
         Ok(())
     }
 

@@ -365,3 +365,47 @@ fn code(reason: CloseReason) -> ErrorCode {
         _ => ErrorCode::Internal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use motet_log::MemoryLog;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    async fn asked(room: &mpsc::Sender<Request>) -> Snapshot {
+        let (tell, told) = oneshot::channel();
+        room.send(Request::Snapshot(tell)).await.unwrap();
+        told.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_document_that_nobody_holds_is_unloaded_and_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("catalog.db");
+        let catalog = Catalog::open_sqlite(&file).await.unwrap();
+        let registry = Registry::new(Shared {
+            log: Arc::new(MemoryLog::default()),
+            catalog,
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+        });
+        tokio::time::pause();
+        let id = DocumentId::from_bytes([7; 16]);
+        let room = registry.open(id).unwrap();
+        asked(&room).await;
+        tokio::time::sleep(3 * IDLE).await;
+        assert!(registry.get(id).is_some(), "somebody may still ask it");
+        asked(&room).await;
+
+        drop(room);
+        tokio::time::sleep(3 * IDLE).await;
+        assert!(registry.get(id).is_none());
+        assert_eq!(
+            asked(&registry.open(id).unwrap()).await.revision,
+            Revision::ZERO
+        );
+    }
+}

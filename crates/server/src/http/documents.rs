@@ -221,8 +221,9 @@ pub(super) async fn delete(
     DocumentPath(id): DocumentPath,
 ) -> Result<StatusCode, ApiError> {
     managed(&app, claims.user_id, id).await?;
-    app.catalog.delete_document(id).await?;
+    // In this order: what fails half-way is still listed, and can be deleted again.
     app.collab.delete(id).await?;
+    app.catalog.delete_document(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

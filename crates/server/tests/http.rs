@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{Server, data_dir};
 
@@ -263,6 +265,44 @@ fn documents_and_who_may_do_what() {
     );
     assert_eq!(call("DELETE", &path, &ada, Value::Null).0, 204);
     assert_eq!(call("GET", &path, &ada, Value::Null).0, 404);
+}
+
+/// axum drops a request with its connection: what it began goes on all the same.
+#[tokio::test]
+async fn a_client_that_does_not_wait_leaves_no_session_with_rights_that_are_gone() {
+    use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let (ada, ben) = (server.register("ada"), server.register("ben"));
+    let mut sessions = Vec::new();
+    for _ in 0..24 {
+        let document = server.create(&ada);
+        server.grant(&ada, &document, "ben", "editor");
+        let (session, _) = server.join(&ben, &document, "b").await;
+        sessions.push((document, session));
+    }
+    for (document, _) in &sessions {
+        let (address, token) = (&server.address, &ben.token);
+        let path = format!("/api/v1/documents/{document}/grants/{}", ben.id);
+        let request = format!(
+            "DELETE {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+    }
+    // The catalog writes one thing at a time: most of what was begun is done before this.
+    server.create(&ada);
+    let mut over = 0;
+    for (document, mut session) in sessions {
+        let path = format!("/api/v1/documents/{document}");
+        if server.call("GET", &path, Some(&ben.token), None).0 == 404 {
+            let end = timeout(Duration::from_secs(5), session.expect_close()).await;
+            let end = end.expect("a session goes on without rights");
+            assert_eq!(end, (Some("forbidden".to_owned()), Some(4403)));
+            over += 1;
+        }
+    }
+    assert!(over > 0, "no request was begun");
 }
 
 #[test]

@@ -221,10 +221,13 @@ pub(super) async fn delete(
     DocumentPath(id): DocumentPath,
 ) -> Result<StatusCode, ApiError> {
     managed(&app, claims.user_id, id).await?;
-    // In this order: what fails half-way is still listed, and can be deleted again.
-    app.collab.delete(id).await?;
-    app.catalog.delete_document(id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        // In this order: what fails half-way is still listed, and can be deleted again.
+        app.collab.delete(id).await?;
+        app.catalog.delete_document(id).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 pub(super) async fn grants(
@@ -255,15 +258,18 @@ pub(super) async fn grant(
     if user.id == claims.user_id {
         return Err(ApiError::invalid("the owner has every right already"));
     }
-    app.catalog.grant(id, user.id, role).await?;
-    app.collab.permission_changed(id, user.id, Some(role)).await;
-    let granted = Grant {
-        user: user.id,
-        email: user.email,
-        name: user.name,
-        role,
-    };
-    Ok((StatusCode::CREATED, Json(granted.into())))
+    to_the_end(async move {
+        app.catalog.grant(id, user.id, role).await?;
+        app.collab.permission_changed(id, user.id, Some(role)).await;
+        let granted = Grant {
+            user: user.id,
+            email: user.email,
+            name: user.name,
+            role,
+        };
+        Ok((StatusCode::CREATED, Json(granted.into())))
+    })
+    .await
 }
 
 pub(super) async fn revoke(
@@ -275,9 +281,23 @@ pub(super) async fn revoke(
     if user != claims.user_id {
         managed(&app, claims.user_id, id).await?;
     }
-    app.catalog.revoke(id, user).await?;
-    app.collab.permission_changed(id, user, None).await;
-    Ok(StatusCode::NO_CONTENT)
+    to_the_end(async move {
+        app.catalog.revoke(id, user).await?;
+        app.collab.permission_changed(id, user, None).await;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Does `change` in a task of its own, for which the request only waits: axum drops a request when
+/// its connection closes, and between the catalog and the live sessions that would leave a user with
+/// rights that are gone.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(change)
+        .await
+        .expect("a change of rights does not panic")
 }
 
 /// The caller may share and delete the document, or gets the error that says why not.

@@ -437,6 +437,22 @@ fn a_cut_pair_is_an_error() {
     assert!(Delta::new().retain(1).delete(1).invert(&document).is_err());
 }
 
+/// The same names as in `packages/client/tests/attributes.test.ts`: some are special in JavaScript.
+#[test]
+fn a_name_is_any_text() {
+    for name in ["__proto__", "constructor", "toString", "hasOwnProperty"] {
+        let document = Delta::new().insert("ab");
+        let json = format!(r#"{{"ops":[{{"retain":1,"attributes":{{"{name}":{{"bold":1}}}}}}]}}"#);
+        let change = decode(json.as_bytes()).unwrap().delta;
+        assert_eq!(
+            document.compose(&change).unwrap().to_json(),
+            format!(
+                r#"{{"ops":[{{"insert":"a","attributes":{{"{name}":{{"bold":1}}}}}},{{"insert":"b"}}]}}"#
+            )
+        );
+    }
+}
+
 #[test]
 fn many_small_insertions_are_read_in_linear_time() {
     let one = r#"{"insert":"a"}"#;

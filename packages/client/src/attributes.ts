@@ -40,14 +40,9 @@ export function compose(
   keepNull: boolean,
 ): Attributes | undefined {
   if (!next) return attributes;
-  const composed: Record<string, Json> = {};
-  for (const [name, value] of Object.entries(attributes ?? {})) {
-    if (!Object.hasOwn(next, name)) composed[name] = value;
-  }
-  for (const [name, value] of Object.entries(next)) {
-    if (keepNull || value !== null) composed[name] = value;
-  }
-  return some(composed);
+  const kept = Object.entries(attributes ?? {}).filter(([name]) => !Object.hasOwn(next, name));
+  const set = Object.entries(next).filter(([, value]) => keepNull || value !== null);
+  return some([...kept, ...set]);
 }
 
 /** `other` after `attributes` were applied; where both set one, `first` says that `attributes` win. */
@@ -57,9 +52,7 @@ export function transform(
   first: boolean,
 ): Attributes | undefined {
   if (!first || !attributes || !other) return other;
-  return some(
-    Object.fromEntries(Object.entries(other).filter(([name]) => !Object.hasOwn(attributes, name))),
-  );
+  return some(Object.entries(other).filter(([name]) => !Object.hasOwn(attributes, name)));
 }
 
 /**
@@ -70,16 +63,17 @@ export function invert(
   attributes: Attributes | undefined,
   base: Attributes | undefined,
 ): Attributes | undefined {
-  const inverted: Record<string, Json> = {};
+  const inverted: [name: string, value: Json][] = [];
   for (const [name, value] of Object.entries(attributes ?? {})) {
     const before = base && Object.hasOwn(base, name) ? base[name] : undefined;
-    if (before === undefined) inverted[name] = null;
+    if (before === undefined) inverted.push([name, null]);
     else if (before !== value || (before !== null && typeof before === 'object'))
-      inverted[name] = before;
+      inverted.push([name, before]);
   }
   return some(inverted);
 }
 
-function some(attributes: Record<string, Json>): Attributes | undefined {
-  return Object.keys(attributes).length > 0 ? attributes : undefined;
+/** Not by assignment: any text names an attribute, and assigning to `__proto__` sets none. */
+function some(entries: [name: string, value: Json][]): Attributes | undefined {
+  return entries.length > 0 ? Object.fromEntries(entries) : undefined;
 }

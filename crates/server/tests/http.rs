@@ -399,6 +399,36 @@ fn errors_have_one_form() {
 }
 
 #[test]
+fn a_body_is_an_object_with_the_right_fields() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let shape = "the body must be a JSON object";
+    let fields = "a field is missing, given twice or of the wrong kind";
+    let cases = [
+        (r#"["x"]"#, "invalid_request", shape),
+        (r#" "x""#, "invalid_request", shape),
+        ("[\"x\"", "invalid_json", "the body is not JSON"),
+        (
+            r#"{"title":"x"} {}"#,
+            "invalid_json",
+            "the body is not JSON",
+        ),
+        ("", "invalid_json", "the body is not JSON"),
+        ("{}", "invalid_request", fields),
+        (r#"{"title":1}"#, "invalid_request", fields),
+        (r#"{"title":"x","title":"y"}"#, "invalid_request", fields),
+    ];
+    for (body, expected, message) in cases {
+        let headers = [("authorization", format!("Bearer {}", ada.token))];
+        let (status, _, text) = server.raw("POST", "/api/v1/documents", &headers, Some(body));
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let found = (status, code(&answer), &answer["error"]["message"]);
+        assert_eq!(found, (400, expected, &json!(message)), "{body}");
+    }
+}
+
+#[test]
 fn the_web_application_is_part_of_the_binary() {
     let data = data_dir();
     let server = Server::start(data.path(), &[]);

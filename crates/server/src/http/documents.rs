@@ -148,8 +148,9 @@ pub(super) async fn list(
     Caller(claims): Caller,
     page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Listed>, ApiError> {
-    let Query(Page { limit, cursor }) =
-        page.map_err(|error| ApiError::invalid(error.body_text()))?;
+    let Query(Page { limit, cursor }) = page.map_err(|_| {
+        ApiError::invalid("limit must be a whole number, and each parameter given once")
+    })?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::invalid(format!("limit must be 1 to {LIMIT_MAX}")));

@@ -31,7 +31,8 @@ impl ApiError {
         }
     }
 
-    pub(super) fn invalid_json(message: String) -> Self {
+    pub(super) fn invalid_json() -> Self {
+        let message = "the body is not JSON";
         Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
     }
 

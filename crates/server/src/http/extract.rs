@@ -8,7 +8,8 @@ use axum::{
     http::{StatusCode, header, request::Parts},
 };
 use motet_model::{DocumentId, UserId};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
 
 use super::{ApiError, App};
 use crate::auth::Claims;
@@ -57,11 +58,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
                 _ => ApiError::invalid("the body could not be read"),
             }
         })?;
+        // A derived struct could also be read from an array of its fields' values.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(match serde_json::from_slice::<IgnoredAny>(&bytes) {
+                Ok(IgnoredAny) => ApiError::invalid("the body must be a JSON object"),
+                Err(_) => ApiError::invalid_json(),
+            });
+        }
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|error| match error.classify() {
-                serde_json::error::Category::Data => ApiError::invalid(error.to_string()),
-                _ => ApiError::invalid_json(error.to_string()),
+                Category::Data => {
+                    ApiError::invalid("a field is missing, given twice or of the wrong kind")
+                }
+                _ => ApiError::invalid_json(),
             })
     }
 }

@@ -349,6 +349,16 @@ fn errors_have_one_form() {
     let large = format!(r#"{{"email":"{}"}}"#, "x".repeat(70_000));
     let cases = [
         ("GET", "/api/v1/nonsense", None, None, 404, "not_found"),
+        ("GET", "/api/v1", None, None, 404, "not_found"),
+        ("GET", "/api/v2/documents", None, None, 404, "not_found"),
+        ("POST", "/api/documents", None, None, 404, "not_found"),
+        ("GET", "/api", None, None, 404, "not_found"),
+        ("GET", "/metrics", None, None, 404, "not_found"),
+        ("GET", "/healthz/", None, None, 404, "not_found"),
+        ("GET", "/collab/a/b", None, None, 404, "not_found"),
+        ("GET", "/yjs/a", None, None, 404, "not_found"),
+        ("POST", "/d/a", None, None, 405, "method_not_allowed"),
+        ("POST", "/healthz", None, None, 405, "method_not_allowed"),
         (
             "PUT",
             "/api/v1/documents",

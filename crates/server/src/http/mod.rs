@@ -78,9 +78,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/documents/{id}/grants/{user}", delete(documents::revoke))
         .fallback(async || ApiError::not_found("endpoint"))
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(error::finish));
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let collab = app.collab.router();
     Router::new()
         .nest("/api/v1", api)
@@ -89,6 +87,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
         .merge(collab)
         .fallback(web::serve)
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(middleware::from_fn(error::finish))
         .layer(header(
             header::CONTENT_SECURITY_POLICY,
             CONTENT_SECURITY_POLICY,

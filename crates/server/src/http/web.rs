@@ -18,12 +18,26 @@ struct Files;
 const HASHED: &str = "assets/";
 const INDEX: &str = "index.html";
 
+/// First parts of paths that are the server's, now or in a later version: none is ever a page.
+const RESERVED: [&str; 7] = [
+    "api",
+    "collab",
+    "healthz",
+    "hocuspocus",
+    "metrics",
+    "readyz",
+    "yjs",
+];
+
 /// A file, or for the paths that the application makes up itself its page.
 pub(super) async fn serve(request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    if RESERVED.contains(&path.split('/').next().unwrap_or_default()) {
+        return ApiError::not_found("endpoint").into_response();
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return ApiError::method_not_allowed().into_response();
     }
-    let path = request.uri().path().trim_start_matches('/');
     if let Some(file) = Files::get(path) {
         return respond(path, file, request.headers());
     }

@@ -439,6 +439,50 @@ fn a_body_is_an_object_with_the_right_fields() {
 }
 
 #[test]
+fn text_of_people_cannot_mislead_others() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let bidi = ['\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}'];
+    let post = |path: &str, body: Value| {
+        let (status, answer) = server.call("POST", path, Some(&ada.token), Some(&body));
+        let fine = status == 201 || (status, code(&answer)) == (400, "invalid_request");
+        assert!(fine, "{body}: {status} {answer}");
+        status
+    };
+    let account = |email: &str, name: &str| {
+        let body = json!({ "email": email, "name": name, "password": "a good password" });
+        post("/api/v1/auth/register", body)
+    };
+    let document = |title: &str| post("/api/v1/documents", json!({ "title": title }));
+
+    let unseen = [
+        '\0', '\u{7f}', '\u{ad}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{feff}',
+    ];
+    for char in bidi.into_iter().chain(unseen).chain([' ', '\u{2003}', '@']) {
+        assert_eq!(account(&format!("a{char}b@c.d"), "Ada"), 400, "{char:?}");
+        assert_eq!(account(&format!("ab@c{char}c.d"), "Ada"), 400, "{char:?}");
+    }
+    for email in ["", "@", "a@", "@b.c", "a@b@c"] {
+        assert_eq!(account(email, "Ada"), 400, "{email}");
+    }
+    assert_eq!(account("j\u{f6}rg+x@b\u{fc}cher.example", "J\u{f6}rg"), 201);
+    for char in bidi.into_iter().chain(['\0', '\n', '\u{85}']) {
+        let text = format!("a{char}b");
+        assert_eq!(account("b@c.d", &text), 400, "{char:?}");
+        assert_eq!(document(&text), 400, "{char:?}");
+    }
+    // A family of four, and Persian with its non-joiner: both need characters without a width.
+    let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}";
+    for (email, text) in [
+        ("b@c.d", family),
+        ("e@f.g", "\u{645}\u{6cc}\u{200c}\u{62e}"),
+    ] {
+        assert_eq!((account(email, text), document(text)), (201, 201));
+    }
+}
+
+#[test]
 fn the_web_application_is_part_of_the_binary() {
     let data = data_dir();
     let server = Server::start(data.path(), &[]);

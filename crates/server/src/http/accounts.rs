@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ApiError, App,
-    extract::{Body, Caller, text},
+    extract::{Body, Caller, misleads, text},
 };
 use crate::{clock::rfc3339, entropy};
 
@@ -208,10 +208,11 @@ impl Account {
     /// The same for the command line, which tells a person what is wrong.
     pub(crate) fn check(email: &str, password: &str, name: Option<&str>) -> Result<Self, String> {
         let email = email.trim();
-        let (local, domain) = email.rsplit_once('@').unwrap_or_default();
-        let plain = |char: char| !char.is_whitespace() && !char.is_control();
+        let (local, domain) = email.split_once('@').unwrap_or_default();
+        let plain = |char: char| !char.is_whitespace() && !misleads(char) && !is_unseen(char);
         if local.is_empty()
             || domain.is_empty()
+            || domain.contains('@')
             || email.chars().count() > EMAIL_CHARS_MAX
             || !email.chars().all(plain)
         {
@@ -241,6 +242,21 @@ impl Account {
             password_hash,
         }
     }
+}
+
+/// Format characters without a width (Unicode's category Cf): with them two addresses look the same.
+fn is_unseen(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 fn hash(token: &str) -> String {

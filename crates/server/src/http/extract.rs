@@ -105,14 +105,22 @@ impl FromRequestParts<Arc<App>> for GrantPath {
     }
 }
 
-/// Text of a person: trimmed, of 1 to `chars_max` characters, without control characters.
+/// Text of a person: trimmed, of 1 to `chars_max` characters, none of which [`misleads`].
 pub(super) fn text(name: &str, value: &str, chars_max: usize) -> Result<String, ApiError> {
     let value = value.trim();
     let len = value.chars().count();
-    if len == 0 || len > chars_max || value.chars().any(char::is_control) {
-        let message =
-            format!("{name} must have 1 to {chars_max} characters, and no control characters");
+    if len == 0 || len > chars_max || value.chars().any(misleads) {
+        let message = format!(
+            "{name} must have 1 to {chars_max} characters, and no control characters, nor such as \
+             change the direction of text"
+        );
         return Err(ApiError::invalid(message));
     }
     Ok(value.to_owned())
+}
+
+/// Control characters, and the overrides, embeddings and isolates that change the direction of the
+/// text around them: with these a name could look like another one on the pages of others.
+pub(super) fn misleads(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -114,7 +114,7 @@ async fn create_user(args: CreateArgs) -> anyhow::Result<()> {
     let password = ask_password()?;
     let account = Account::check(&args.email, &password, args.name.as_deref())
         .map_err(|message| anyhow::anyhow!(message))?;
-    let password_hash = Passwords::new().hash(password).await;
+    let password_hash = Passwords::new().hash(password).await?;
     let now_ms = SystemClock.now_ms();
     let user = account.into_user(now_ms, password_hash);
     match catalog.create_user(&user, now_ms).await {

@@ -154,6 +154,48 @@ fn accounts() {
     assert_eq!(post("refresh", third).0, 401, "signed out");
 }
 
+/// Hashing passwords takes time on purpose: more attempts than can be worked off soon are refused.
+#[tokio::test]
+async fn a_flood_of_attempts_to_sign_in_is_refused_in_part() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let body = r#"{"email":"nobody@example.com","password":"a good password"}"#;
+    let request = format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        server.address,
+        body.len()
+    );
+    let mut sockets = Vec::new();
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(&server.address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        sockets.push(socket);
+    }
+    let (mut checked, mut refused) = (0, 0);
+    for mut socket in sockets {
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        if answer.starts_with("HTTP/1.1 503") {
+            assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+            assert!(answer.contains(r#""code":"unavailable""#), "{answer}");
+            refused += 1;
+        } else {
+            assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+            checked += 1;
+        }
+    }
+    assert!(
+        checked > 0 && refused > 0,
+        "{checked} checked, {refused} refused"
+    );
+    server.register("ada");
+}
+
 #[test]
 fn documents_and_who_may_do_what() {
     let data = data_dir();

@@ -3,5 +3,5 @@
 mod passwords;
 mod tokens;
 
-pub use passwords::Passwords;
+pub use passwords::{Busy, Passwords};
 pub use tokens::{Claims, TokenError, Tokens};

@@ -88,7 +88,7 @@ pub(super) async fn login(
     }
     let user = app.catalog.user_by_email(email.trim()).await?;
     let expected = user.as_ref().map(|user| user.password_hash.clone());
-    if !app.passwords.verify(password, expected).await {
+    if !app.passwords.verify(password, expected).await? {
         return Err(ApiError::invalid_credentials());
     }
     let user = user.ok_or_else(ApiError::invalid_credentials)?;
@@ -190,7 +190,7 @@ async fn new_user(
     name: Option<&str>,
 ) -> Result<User, ApiError> {
     let account = Account::new(email, &password, name)?;
-    let password_hash = app.passwords.hash(password).await;
+    let password_hash = app.passwords.hash(password).await?;
     Ok(account.into_user(app.now_ms(), password_hash))
 }
 

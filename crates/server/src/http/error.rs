@@ -5,14 +5,21 @@ use std::borrow::Cow;
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use motet_catalog::CatalogError;
 use serde_json::json;
 
-use crate::{auth::TokenError, collab::CollabError, entropy};
+use crate::{
+    auth::{Busy, TokenError},
+    collab::CollabError,
+    entropy,
+};
+
+/// What `Retry-After` says: whatever is in the way mostly takes no longer.
+const RETRY_AFTER_S: &str = "1";
 
 /// A refusal. [`finish`] writes its body, which names the request.
 #[derive(Clone, Debug)]
@@ -93,13 +100,14 @@ impl ApiError {
         self.message.to_string()
     }
 
-    fn unavailable(cause: &dyn std::error::Error) -> Self {
+    fn unavailable() -> Self {
+        let message = "try again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+    }
+
+    fn failed(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, cause = ?cause.source(), "a request failed");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "try again in a moment",
-        )
+        Self::unavailable()
     }
 }
 
@@ -110,14 +118,20 @@ impl From<CatalogError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "email_taken", error.to_string())
             }
             CatalogError::NotFound { what } => Self::not_found(what),
-            error => Self::unavailable(&error),
+            error => Self::failed(&error),
         }
     }
 }
 
 impl From<CollabError> for ApiError {
     fn from(error: CollabError) -> Self {
-        Self::unavailable(&error)
+        Self::failed(&error)
+    }
+}
+
+impl From<Busy> for ApiError {
+    fn from(Busy: Busy) -> Self {
+        Self::unavailable()
     }
 }
 
@@ -156,6 +170,10 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         tracing::info!(request = %id, %method, path, status = status.as_u16(), code, "refused");
         let body = json!({ "error": { "code": code, "message": message, "requestId": id } });
         response = (status, Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-request-id", value);

@@ -30,6 +30,8 @@ pub struct Settings {
     pub sessions_max: usize,
     /// The longest that the content may be, in UTF-16 code units.
     pub len_utf16_max: usize,
+    /// The largest that the content may be, as [`Content::size_bytes`] measures it.
+    pub content_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             catch_up_bytes_max: limits::CATCH_UP_BYTES_MAX,
             sessions_max: limits::SESSIONS_PER_DOCUMENT_MAX,
             len_utf16_max: limits::DOCUMENT_LEN_UTF16_MAX,
+            content_bytes_max: limits::DOCUMENT_BYTES_MAX,
         }
     }
 }
@@ -473,10 +476,12 @@ impl Document {
         let grown = len_utf16.saturating_add_signed(delta.len_change());
         if grown > self.settings.len_utf16_max && delta.len_change() > 0 {
             return Err(Reject::DocumentTooLarge {
-                max_utf16: self.settings.len_utf16_max,
+                max: self.settings.len_utf16_max,
+                unit: "UTF-16 units",
             });
         }
-        self.content.apply(delta).map_err(|error| match error {
+        let applied = (self.content).apply_within(delta, self.settings.content_bytes_max);
+        applied.map_err(|error| match error {
             ContentError::OutOfRange {
                 position,
                 len_utf16,
@@ -485,6 +490,10 @@ impl Document {
                 len_utf16,
             },
             ContentError::SplitSurrogate { position } => Reject::SplitSurrogate { position },
+            ContentError::TooLarge { bytes_max } => Reject::DocumentTooLarge {
+                max: bytes_max,
+                unit: "bytes",
+            },
         })
     }
 

@@ -108,10 +108,12 @@ pub enum Reject {
         last: u64,
     },
     /// The document would become larger than it may be. Take the edit back.
-    #[error("the document would be longer than {max_utf16}")]
+    #[error("the document would have more than {max} {unit}")]
     DocumentTooLarge {
-        /// The longest that a document may be, in UTF-16 code units.
-        max_utf16: usize,
+        /// The largest that a document may be.
+        max: usize,
+        /// What that counts: UTF-16 units, or bytes.
+        unit: &'static str,
     },
 }
 

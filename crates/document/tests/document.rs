@@ -279,7 +279,10 @@ fn harmless() {
         ),
         (
             submit(1, 2, 1, &insert(0, "1234567")),
-            Reject::DocumentTooLarge { max_utf16: 10 },
+            Reject::DocumentTooLarge {
+                max: 10,
+                unit: "UTF-16 units",
+            },
         ),
     ];
     for (command, reject) in cases {
@@ -292,6 +295,42 @@ fn harmless() {
     }
     bench.run(vec![submit(1, 2, 1, &insert(0, "a"))]);
     assert_eq!(bench.text(), "ax\u{1f600}y", "the session goes on");
+}
+
+#[test]
+fn a_document_is_bounded_in_bytes() {
+    let settings = Settings {
+        content_bytes_max: 1_000,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with(settings);
+    bench.join(1);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "ab"))]);
+    let note = "x".repeat(1_000);
+    for ops in [
+        format!(r#"{{"insert":{{"note":"{note}"}}}}"#),
+        format!(r#"{{"retain":1,"attributes":{{"note":"{note}"}}}}"#),
+        format!(r#"{{"insert":"{note}"}}"#),
+    ] {
+        let events = bench.run(vec![submit_json(1, 2, 1, &format!(r#"{{"ops":[{ops}]}}"#))]);
+        let reject = Reject::DocumentTooLarge {
+            max: 1_000,
+            unit: "bytes",
+        };
+        assert_eq!(rejected(&events), Some(reject), "{ops}");
+        assert_eq!((bench.log.len(), bench.text()), (1, "ab".to_owned()));
+    }
+    bench.run(vec![submit(1, 2, 1, &insert(0, "c"))]);
+    assert_eq!(bench.text(), "cab", "the session goes on");
+
+    // A log from before the bound is opened all the same.
+    let settings = Settings {
+        content_bytes_max: 1,
+        ..Settings::default()
+    };
+    let mut document = Document::open(bench.document.id(), None, settings).unwrap();
+    document.replay(bench.log).unwrap();
+    assert_eq!(document.snapshot().content.len_utf16(), 3);
 }
 
 #[test]

@@ -11,6 +11,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Largest document, in UTF-16 code units.
 pub const DOCUMENT_LEN_UTF16_MAX: usize = 64 << 20;
 
+/// Largest document in bytes: its text as in JSON, and for each embed, and each stretch of formatted text
+/// or 512 units of it, the JSON of embed and format and a constant.
+pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
+
 /// Most operations in one submitted delta.
 pub const OPERATIONS_MAX: usize = 100_000;
 
@@ -40,6 +44,14 @@ pub const CHECKPOINT_CHANGES: u64 = 1_000;
 const _: () = assert!(
     CATCH_UP_BYTES_MAX <= OUTBOX_BYTES_MAX,
     "a catch-up must not overflow"
+);
+const _: () = assert!(
+    DOCUMENT_LEN_UTF16_MAX <= DOCUMENT_BYTES_MAX,
+    "plain ASCII text may have about the full length"
+);
+const _: () = assert!(
+    MESSAGE_BYTES_MAX <= DOCUMENT_BYTES_MAX,
+    "the text of any one message fits"
 );
 const _: () = assert!(
     MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX,

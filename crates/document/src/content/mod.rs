@@ -1,12 +1,13 @@
 //! The text of a live document: attributed runs in a persistent balanced tree.
 //!
-//! A B-tree in which every node knows the UTF-16 length below it, so that an edit at a position costs
-//! O(log n) whatever the document's size. Nodes are shared and copied on write: a clone is O(1), and
-//! a snapshot can be encoded elsewhere while the document goes on.
+//! A B-tree in which every node knows the UTF-16 length and the bytes below it, so that an edit at a
+//! position costs O(log n) whatever the document's size, and so does a bound on the bytes. Nodes are
+//! shared and copied on write: a clone is O(1), and a snapshot can be encoded elsewhere while the
+//! document goes on.
 //!
 //! # Invariants
 //!
-//! - **summed**: an inner node's lengths are those of its children.
+//! - **summed**: an inner node's sizes are those of its children.
 //! - **even**: all leaves are equally deep, and no node but the root is empty.
 //! - **bounded**: a node has at most `NODE_MAX` entries, a run of text at most `RUN_UTF16_MAX` units.
 //! - **joined**: two neighbours in a leaf differ in format, or are too long for one run; so however a
@@ -22,7 +23,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use motet_ot::{Attributes, Delta, Insert, Operation, Text};
+use motet_ot::{Delta, Operation};
 
 use self::node::{Node, Run};
 
@@ -50,6 +51,12 @@ pub enum ContentError {
         /// Where.
         position: usize,
     },
+    /// It would make the content too large.
+    #[error("the content would have more than {bytes_max} bytes")]
+    TooLarge {
+        /// The bound.
+        bytes_max: usize,
+    },
 }
 
 impl Content {
@@ -67,7 +74,14 @@ impl Content {
     /// The length in UTF-16 code units. O(1).
     #[must_use]
     pub fn len_utf16(&self) -> usize {
-        self.root.len_utf16()
+        self.root.size().len_utf16
+    }
+
+    /// About what the content takes in memory, and no less than it takes as JSON: its text with
+    /// escapes, and for each run with a format and each embed their JSON and a constant. O(1).
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.root.size().bytes
     }
 
     /// Applies a change. O(k log n) for a change of k operations, and the size of what it inserts,
@@ -75,30 +89,22 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// As [`ContentError`] says; nothing has changed then.
+    /// As [`ContentError`] says, but never `TooLarge`; nothing has changed then.
     pub fn apply(&mut self, delta: &Delta) -> Result<(), ContentError> {
         self.check(delta)?;
-        let mut position = 0;
-        for operation in delta.ops() {
-            match operation {
-                Operation::Retain {
-                    len_utf16,
-                    attributes,
-                } => {
-                    if !attributes.is_empty() {
-                        self.format(position, *len_utf16, attributes);
-                    }
-                    position += len_utf16;
-                }
-                Operation::Insert { insert, attributes } => {
-                    position = self.insert(position, insert, attributes);
-                }
-                Operation::Delete { len_utf16 } => {
-                    self.remove(position, *len_utf16);
-                }
-            }
-        }
-        Ok(())
+        self.edit(delta, usize::MAX)
+    }
+
+    /// As [`apply`](Self::apply), unless the content would grow past `bytes_max`. What only deletes
+    /// is never refused for that, nor what leaves too large a content no larger.
+    ///
+    /// # Errors
+    ///
+    /// As [`ContentError`] says; nothing has changed then.
+    pub fn apply_within(&mut self, delta: &Delta, bytes_max: usize) -> Result<(), ContentError> {
+        self.check(delta)?;
+        let before = self.clone();
+        self.edit(delta, bytes_max).inspect_err(|_| *self = before)
     }
 
     /// The content as a document. O(n).
@@ -146,33 +152,64 @@ impl Content {
         Ok(())
     }
 
-    /// Returns the position behind what was inserted.
-    fn insert(&mut self, mut position: usize, insert: &Insert, attributes: &Attributes) -> usize {
-        match insert {
-            Insert::Text(text) => {
-                for piece in node::pieces(text) {
-                    let insert = Insert::Text(Text::new(piece));
-                    position = self.insert_run(
-                        position,
-                        Run {
-                            insert,
-                            attributes: attributes.clone(),
-                        },
-                    );
+    /// Makes a change that fits. `TooLarge` leaves it half made: one that formats much with much
+    /// could not be held as a whole.
+    fn edit(&mut self, delta: &Delta, bytes_max: usize) -> Result<(), ContentError> {
+        let before_bytes = self.size_bytes();
+        // Deletions come first: what replaces content is not counted on top of it.
+        let mut position = 0;
+        for operation in delta.ops() {
+            match operation {
+                Operation::Retain { len_utf16, .. } => position += len_utf16,
+                Operation::Insert { .. } => {}
+                Operation::Delete { len_utf16 } => {
+                    self.remove(position, *len_utf16);
                 }
-                position
             }
-            Insert::Embed(_) => {
-                let run = Run {
-                    insert: insert.clone(),
-                    attributes: attributes.clone(),
-                };
-                self.insert_run(position, run)
+        }
+        // A deletion inside a run leaves two, each with the format.
+        let bound = bytes_max.max(before_bytes).max(self.size_bytes());
+        let mut position = 0;
+        for operation in delta.ops() {
+            match operation {
+                Operation::Retain {
+                    len_utf16,
+                    attributes,
+                } if attributes.is_empty() => position += len_utf16,
+                Operation::Retain {
+                    len_utf16,
+                    attributes,
+                } => {
+                    for run in self.remove(position, *len_utf16) {
+                        let attributes = run.attributes.compose(attributes, false);
+                        let run = Run::new(run.insert, attributes);
+                        position = self.insert(position, run);
+                        self.bound(bound, bytes_max)?;
+                    }
+                }
+                Operation::Insert { insert, attributes } => {
+                    for run in node::runs(insert, attributes) {
+                        position = self.insert(position, run);
+                        self.bound(bound, bytes_max)?;
+                    }
+                }
+                Operation::Delete { .. } => {}
             }
+        }
+        Ok(())
+    }
+
+    /// `bound` is `bytes_max`, or more where the content was larger before.
+    fn bound(&self, bound: usize, bytes_max: usize) -> Result<(), ContentError> {
+        if self.size_bytes() <= bound {
+            Ok(())
+        } else {
+            Err(ContentError::TooLarge { bytes_max })
         }
     }
 
-    fn insert_run(&mut self, position: usize, run: Run) -> usize {
+    /// Returns the position behind what was inserted.
+    fn insert(&mut self, position: usize, run: Run) -> usize {
         let end = position + run.len_utf16();
         let sibling = Arc::make_mut(&mut self.root).insert(position, run);
         self.grow(sibling);
@@ -195,12 +232,5 @@ impl Content {
             self.root = child;
         }
         removed
-    }
-
-    fn format(&mut self, mut position: usize, len_utf16: usize, attributes: &Attributes) {
-        for run in self.remove(position, len_utf16) {
-            let attributes = run.attributes.compose(attributes, false);
-            position = self.insert_run(position, Run { attributes, ..run });
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! The nodes of the tree.
 
-use std::sync::Arc;
+use std::{io, iter, ops, sync::Arc};
 
 use motet_ot::{Attributes, Insert, Text};
+use serde::Serialize;
 
 /// Most entries of a node; few in tests, so that small contents build deep trees.
 const NODE_MAX: usize = if cfg!(test) { 4 } else { 24 };
@@ -10,6 +11,10 @@ const NODE_MAX: usize = if cfg!(test) { 4 } else { 24 };
 const NODE_MIN: usize = NODE_MAX / 3;
 /// Longest text of one run.
 pub(super) const RUN_UTF16_MAX: usize = if cfg!(test) { 6 } else { 512 };
+
+/// What a run costs beside its text once it has a format or is an embed: its own place in the tree
+/// and in JSON.
+const RUN_BYTES: usize = 64;
 
 const _: () = assert!(
     NODE_MIN >= 1 && NODE_MAX >= 4,
@@ -21,9 +26,21 @@ const _: () = assert!(
 pub(super) struct Run {
     pub(super) insert: Insert,
     pub(super) attributes: Attributes,
+    /// What its text takes in JSON. Sizes are kept, since to measure them is O(their JSON).
+    text_bytes: usize,
+    /// What it takes beside its text.
+    extra_bytes: usize,
 }
 
-/// A leaf of runs, or an inner node of nodes with their lengths.
+/// How much content there is, and about how much memory and JSON it makes: the text as it is in JSON,
+/// and for each run that is not plain text the JSON of embed and format with a constant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) len_utf16: usize,
+    pub(super) bytes: usize,
+}
+
+/// A leaf of runs, or an inner node of nodes with their sizes.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Leaf(Vec<Run>),
@@ -32,8 +49,25 @@ pub(super) enum Node {
 
 #[derive(Clone, Debug)]
 pub(super) struct Child {
-    len_utf16: usize,
+    size: Size,
     node: Arc<Node>,
+}
+
+impl ops::Add for Size {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            len_utf16: self.len_utf16 + other.len_utf16,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+impl iter::Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), ops::Add::add)
+    }
 }
 
 impl Default for Node {
@@ -43,6 +77,46 @@ impl Default for Node {
 }
 
 impl Run {
+    /// O(the JSON of embed and format).
+    pub(super) fn new(insert: Insert, attributes: Attributes) -> Self {
+        let embed_bytes = match &insert {
+            Insert::Text(_) => 0,
+            Insert::Embed(embed) => json_bytes(embed.object()),
+        };
+        let format_bytes = if attributes.is_empty() {
+            0
+        } else {
+            json_bytes(&attributes)
+        };
+        let extra_bytes = match embed_bytes + format_bytes {
+            0 => 0,
+            bytes => bytes + RUN_BYTES,
+        };
+        Self {
+            text_bytes: text_bytes(&insert),
+            insert,
+            attributes,
+            extra_bytes,
+        }
+    }
+
+    /// Other text of the same format. O(the text).
+    fn with_text(&self, insert: Insert) -> Self {
+        Self {
+            text_bytes: text_bytes(&insert),
+            insert,
+            attributes: self.attributes.clone(),
+            extra_bytes: self.extra_bytes,
+        }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        Size {
+            len_utf16: self.len_utf16(),
+            bytes: self.text_bytes + self.extra_bytes,
+        }
+    }
+
     pub(super) fn len_utf16(&self) -> usize {
         self.insert.len_utf16()
     }
@@ -53,11 +127,7 @@ impl Run {
             .insert
             .split_at(at_utf16)
             .expect("positions are checked before they are used");
-        let part = |insert| Self {
-            insert,
-            attributes: self.attributes.clone(),
-        };
-        (part(before), part(after))
+        (self.with_text(before), self.with_text(after))
     }
 
     /// Whether this and `next` are better one run: text of one format, and not too long.
@@ -82,14 +152,19 @@ impl Run {
         };
         let joined = [before.as_str(), new.as_str(), after.as_str()].concat();
         self.insert = Insert::Text(Text::new(joined));
+        self.text_bytes += run.text_bytes;
         true
     }
 }
 
-/// Cuts text into pieces that a run can hold.
-pub(super) fn pieces(text: &Text) -> impl Iterator<Item = &str> {
-    let mut rest = text.as_str();
-    std::iter::from_fn(move || {
+/// The runs that an insertion makes: one, or pieces of its text that a run can hold.
+pub(super) fn runs(insert: &Insert, attributes: &Attributes) -> impl Iterator<Item = Run> {
+    let whole = Run::new(insert.clone(), attributes.clone());
+    let (embed, mut rest) = match insert {
+        Insert::Text(text) => (None, text.as_str()),
+        Insert::Embed(_) => (Some(whole.clone()), ""),
+    };
+    let pieces = iter::from_fn(move || {
         let mut len_utf16 = 0;
         let end = rest
             .char_indices()
@@ -100,16 +175,54 @@ pub(super) fn pieces(text: &Text) -> impl Iterator<Item = &str> {
             .map_or(rest.len(), |(index, _)| index);
         let (piece, after) = rest.split_at(end);
         rest = after;
-        (!piece.is_empty()).then_some(piece)
-    })
+        (!piece.is_empty()).then(|| whole.with_text(Insert::Text(Text::new(piece))))
+    });
+    embed.into_iter().chain(pieces)
+}
+
+/// What text takes in JSON, with escapes for quotes and control characters.
+fn text_bytes(insert: &Insert) -> usize {
+    let Insert::Text(text) = insert else {
+        return 0;
+    };
+    let escapes = text.as_str().bytes().map(|byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => 5,
+        _ => 0,
+    });
+    text.as_str().len() + escapes.sum::<usize>()
+}
+
+fn json_bytes(value: &impl Serialize) -> usize {
+    struct Count(usize);
+
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("text keys");
+    count.0
 }
 
 impl Child {
     fn new(node: Arc<Node>) -> Self {
         Self {
-            len_utf16: node.len_utf16(),
+            size: node.size(),
             node,
         }
+    }
+
+    /// Establishes **summed** after a change to the node.
+    fn sum(&mut self) {
+        self.size = self.node.size();
     }
 }
 
@@ -119,10 +232,10 @@ impl Node {
         Self::Inner(vec![Child::new(left), Child::new(right)])
     }
 
-    pub(super) fn len_utf16(&self) -> usize {
+    pub(super) fn size(&self) -> Size {
         match self {
-            Self::Leaf(runs) => runs.iter().map(Run::len_utf16).sum(),
-            Self::Inner(children) => children.iter().map(|child| child.len_utf16).sum(),
+            Self::Leaf(runs) => runs.iter().map(Run::size).sum(),
+            Self::Inner(children) => children.iter().map(|child| child.size).sum(),
         }
     }
 
@@ -161,10 +274,10 @@ impl Node {
             }
             Self::Inner(children) => {
                 for child in children {
-                    if position <= child.len_utf16 {
+                    if position <= child.size.len_utf16 {
                         return child.node.is_boundary(position);
                     }
-                    position -= child.len_utf16;
+                    position -= child.size.len_utf16;
                 }
                 position == 0
             }
@@ -178,14 +291,13 @@ impl Node {
                 insert_run(runs, position, run);
             }
             Self::Inner(children) => {
-                let (index, offset) = find(children.iter().map(|child| child.len_utf16), position);
+                let (index, offset) =
+                    find(children.iter().map(|child| child.size.len_utf16), position);
                 let child = children.get_mut(index).expect("a position within the node");
-                child.len_utf16 += run.len_utf16();
-                if let Some(sibling) = Arc::make_mut(&mut child.node).insert(position - offset, run)
-                {
-                    let sibling = Child::new(Arc::new(sibling));
-                    child.len_utf16 -= sibling.len_utf16;
-                    children.insert(index + 1, sibling);
+                let sibling = Arc::make_mut(&mut child.node).insert(position - offset, run);
+                child.sum();
+                if let Some(sibling) = sibling {
+                    children.insert(index + 1, Child::new(Arc::new(sibling)));
                 }
             }
         }
@@ -209,22 +321,22 @@ impl Node {
                 join(runs, first);
             }
             Self::Inner(children) => {
-                let lens_utf16 = children.iter().map(|child| child.len_utf16);
+                let lens_utf16 = children.iter().map(|child| child.size.len_utf16);
                 let (first, mut offset) = find(lens_utf16, start);
                 for child in children.iter_mut().skip(first) {
-                    let range = offset..offset + child.len_utf16;
+                    let range = offset..offset + child.size.len_utf16;
                     offset = range.end;
                     let (from, to) = (start.max(range.start), end.min(range.end));
                     if from < to {
                         let node = Arc::make_mut(&mut child.node);
                         node.remove(from - range.start, to - range.start, removed);
-                        child.len_utf16 -= to - from;
+                        child.sum();
                     }
                     if end <= offset {
                         break;
                     }
                 }
-                children.retain(|child| child.len_utf16 > 0);
+                children.retain(|child| child.size.len_utf16 > 0);
                 merge(children, first);
             }
         }
@@ -260,6 +372,8 @@ impl Node {
         match self {
             Self::Leaf(runs) => {
                 for run in runs {
+                    let measured = Run::new(run.insert.clone(), run.attributes.clone());
+                    assert_eq!(run.size(), measured.size(), "summed: {run:?}");
                     assert!(
                         (1..=RUN_UTF16_MAX).contains(&run.len_utf16()),
                         "bounded: {run:?}"
@@ -272,7 +386,7 @@ impl Node {
             }
             Self::Inner(children) => {
                 let mut depths = children.iter().map(|child| {
-                    assert_eq!(child.len_utf16, child.node.len_utf16(), "summed");
+                    assert_eq!(child.size, child.node.size(), "summed");
                     child.node.assert_invariants(false)
                 });
                 let depth = depths.next().expect("even: an inner node has children");
@@ -361,7 +475,7 @@ fn merge(children: &mut Vec<Child>, index: usize) {
         let (count, next) = (first.node.count(), second.node.count());
         if count.min(next) < NODE_MIN.max(2) && count + next <= NODE_MAX {
             Arc::make_mut(&mut first.node).append(&second.node);
-            first.len_utf16 += second.len_utf16;
+            first.sum();
             children.remove(left + 1);
         } else {
             left += 1;

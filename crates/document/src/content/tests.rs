@@ -16,7 +16,7 @@ enum Edit {
 fn edit() -> impl Strategy<Value = Edit> {
     let place = || 0.0..=1.0_f64;
     prop_oneof![
-        4 => (place(), "[ab\u{e9}\u{1f600}]{1,20}", 0..3_u8).prop_map(|(at, text, format)| Edit::Insert(at, text, format)),
+        4 => (place(), "[ab\"\\\\\n\u{1}\u{7f}\u{e9}\u{1f600}]{1,20}", 0..3_u8).prop_map(|(at, text, format)| Edit::Insert(at, text, format)),
         1 => place().prop_map(Edit::Embed),
         3 => (place(), place()).prop_map(|(at, len)| Edit::Delete(at, len * 0.3)),
         2 => (place(), place(), 0..3_u8).prop_map(|(at, len, format)| Edit::Format(at, len, format)),
@@ -114,6 +114,8 @@ proptest! {
             content.apply(&delta).unwrap();
             content.assert_invariants();
             prop_assert_eq!(content.len_utf16(), model.len());
+            // 24 is what a delta takes around its operations.
+            prop_assert!(content.to_delta().to_json().len() <= content.size_bytes() + 24);
             prop_assert_eq!(
                 before.to_delta().compose(&delta).unwrap(), content.to_delta(),
                 "a clone is not changed, and applying is composing"
@@ -170,4 +172,74 @@ fn joined() {
     content.root.visit(&mut |_| runs += 1);
     let most = 2 * content.len_utf16() / RUN_UTF16_MAX;
     assert!(runs <= most, "{runs} runs, and at most {most} are needed");
+}
+
+fn note(text: &str) -> Embed {
+    Embed::new(json!({ "note": text }).as_object().cloned().unwrap())
+}
+
+fn link(to: &str) -> Attributes {
+    Attributes::from_iter([("link".to_owned(), json!(to))])
+}
+
+/// What grows past the bound is refused and changes nothing, whatever it grows by.
+#[test]
+fn bounded_in_bytes() {
+    let large = "x".repeat(1_100);
+    let runs = (0..20).fold(Delta::new(), |delta, n| {
+        delta.insert_with("a", link(&n.to_string()))
+    });
+    let start = Content::from_delta(&runs).unwrap();
+    let refused = [
+        ("text", Delta::new().insert(&"\u{20ac}".repeat(334))),
+        ("escapes", Delta::new().insert(&"\u{1}".repeat(167))),
+        (
+            "an embed",
+            Delta::new().insert_embed(note(&large), Attributes::new()),
+        ),
+        (
+            "a format of new text",
+            Delta::new().insert_with("a", link(&large)),
+        ),
+        ("a format", Delta::new().retain_with(1, link(&large))),
+        ("a small format of much", {
+            let style = Attributes::from_iter([("style".to_owned(), json!("x".repeat(60)))]);
+            Delta::new().retain_with(20, style)
+        }),
+        ("pieces with one format", {
+            Delta::new().insert_with(&"a".repeat(RUN_UTF16_MAX * 4), link(&large[..200]))
+        }),
+    ];
+    for (what, delta) in refused {
+        let (mut content, bytes_max) = (start.clone(), start.size_bytes() + 1_000);
+        let error = content.apply_within(&delta, bytes_max).unwrap_err();
+        assert_eq!(error, ContentError::TooLarge { bytes_max }, "{what}");
+        assert_eq!(content.to_delta(), runs, "{what}");
+        content.assert_invariants();
+        content.apply_within(&delta, bytes_max * 2).unwrap();
+        content.assert_invariants();
+    }
+}
+
+/// Deletions always go, and room that a change makes counts for the same change.
+#[test]
+fn a_full_content_can_shrink() {
+    let linked = Delta::new().insert_with("abcdef", link(&"x".repeat(100)));
+    let mut content = Content::from_delta(&linked).unwrap();
+    let bytes_max = content.size_bytes();
+    let replace = Delta::new()
+        .insert_with("ABCDEF", link(&"y".repeat(100)))
+        .delete(6);
+    content.apply_within(&replace, bytes_max).unwrap();
+    assert_eq!(content.size_bytes(), bytes_max);
+    // Between two insertions it leaves a run on each side, both with the format.
+    let bold = Delta::new().retain(3).insert_with("-", link("z"));
+    content.apply_within(&bold, 1).unwrap_err();
+    content.apply(&bold).unwrap();
+    for len_utf16 in (0..content.len_utf16()).rev() {
+        let delete = Delta::new().retain(len_utf16 / 2).delete(1);
+        content.apply_within(&delete, 1).unwrap();
+        content.assert_invariants();
+    }
+    assert_eq!(content.size_bytes(), 0);
 }

@@ -99,16 +99,19 @@ struct RawOperation {
 ///
 /// As [`DecodeError`] says.
 pub fn decode(json: &[u8]) -> Result<Decoded, DecodeError> {
-    let Object::<RawDelta>(raw) = serde_json::from_slice(json).map_err(|error| refuse(&error))?;
+    let Object::<RawDelta>(raw) =
+        serde_json::from_slice(json).map_err(|error| refuse(json, &error))?;
     raw.ops.0
 }
 
-fn refuse(error: &serde_json::Error) -> DecodeError {
+fn refuse(json: &[u8], error: &serde_json::Error) -> DecodeError {
     let detail = error.to_string();
-    // The two ways in which serde_json finds half of a pair in an escape.
+    // The two ways in which serde_json finds half of a pair in an escape. It finds them before what
+    // follows, which may be no JSON; where it only passes over a text, halves are none of its concern.
     let half = ["lone leading surrogate", "unexpected end of hex escape"];
+    let is_json = || serde_json::from_slice::<IgnoredAny>(json).is_ok();
     match error.classify() {
-        Category::Syntax if half.iter().any(|message| detail.starts_with(message)) => {
+        Category::Syntax if half.iter().any(|message| detail.starts_with(message)) && is_json() => {
             DecodeError::SplitSurrogate { detail }
         }
         Category::Data => DecodeError::Shape { detail },

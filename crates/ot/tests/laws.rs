@@ -453,6 +453,63 @@ fn a_name_is_any_text() {
     }
 }
 
+/// serde_json tells these apart from other faults in its messages only.
+#[test]
+fn half_of_a_surrogate_pair_is_told_from_what_is_not_json() {
+    let decode = |string: &str| {
+        let insert = decode(format!(r#"{{"ops":[{{"insert":"{string}"}}]}}"#).as_bytes());
+        let embed = decode(format!(r#"{{"ops":[{{"insert":{{"a":["{string}"]}}}}]}}"#).as_bytes());
+        let name = decode(format!(r#"{{"ops":[{{"insert":{{"{string}":1}}}}]}}"#).as_bytes());
+        let value = format!(r#"{{"ops":[{{"retain":1,"attributes":{{"a":"{string}"}}}}]}}"#);
+        [insert, embed, name, decode(value.as_bytes())]
+    };
+    for pair in [r"\ud83d\ude00", r"\uD83D\uDE00", r"x\ud83d\ude00\u0000"] {
+        assert!(decode(pair).iter().all(Result::is_ok), "{pair}");
+    }
+    let halves = [
+        r"\ud83d",
+        r"\uD83D",
+        r"x\ud83d",
+        r"\ud83dx",
+        r"\ud83d\n",
+        r"\ud83d\\ude00",
+        r"\ud83d\u0041",
+        r"\ud83d\ud83d\ude00",
+        r"\ud800\ue000",
+        r"\udbff",
+        r"\udc00",
+        r"\udfff",
+        r"x\ude00x",
+        r"\ude00\ud83d",
+        r"\ud83d\ude00\ude00",
+    ];
+    for half in halves {
+        for found in decode(half) {
+            let split = matches!(found, Err(DecodeError::SplitSurrogate { .. }));
+            assert!(split, "{half}: {found:?}");
+        }
+    }
+    let no_json = [
+        r"\u",
+        r"\ud83",
+        r"\uzzzz",
+        r"\ud83d\u",
+        r"\ud83d\ude0",
+        r"\ud83d\uzzzz",
+        r"\ud83d\x",
+        r"\ud83d\",
+        "\\ud83d\n",
+        r#"\ud83d""#,
+        r#"\udc00",x"#,
+    ];
+    for string in no_json {
+        for found in decode(string) {
+            let not_json = matches!(found, Err(DecodeError::Json { .. }));
+            assert!(not_json, "{string}: {found:?}");
+        }
+    }
+}
+
 #[test]
 fn many_small_insertions_are_read_in_linear_time() {
     let one = r#"{"insert":"a"}"#;

@@ -1,6 +1,6 @@
 //! The JSON form, as quill-delta writes it: `{"ops":[{"retain":3},{"insert":"a"},…]}`.
 
-use std::{fmt, marker::PhantomData};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use motet_model::limits::OPERATIONS_MAX;
 use serde::{
@@ -87,11 +87,15 @@ struct RawOperations(Result<Decoded, DecodeError>);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawOperation {
-    insert: Option<Value>,
-    retain: Option<Value>,
-    delete: Option<Value>,
-    attributes: Option<Map<String, Value>>,
+    insert: Option<Plain>,
+    retain: Option<Plain>,
+    delete: Option<Plain>,
+    attributes: Option<BTreeMap<String, Plain>>,
 }
+
+/// A JSON value as it is written. [`Value`] reads an object with serde_json's private name for raw text
+/// as what that text holds, and what a client inserts would be something else here.
+struct Plain(Value);
 
 /// Reads a delta from its JSON form. O(n).
 ///
@@ -144,6 +148,62 @@ impl<'de> Deserialize<'de> for RawOperations {
         }
 
         deserializer.deserialize_seq(List)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Plain;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Plain, E> {
+                Ok(Plain(Value::Null))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Plain, E> {
+                Ok(Plain(value.into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Plain, E> {
+                Ok(Plain(value.into()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Plain, E> {
+                Ok(Plain(value.into()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Plain, E> {
+                Ok(Plain(value.into()))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Plain, E> {
+                Ok(Plain(value.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Plain, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Plain(value)) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Plain(Value::Array(values)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Plain, A::Error> {
+                let mut values = Map::new();
+                while let Some((name, Plain(value))) = object.next_entry()? {
+                    values.insert(name, value);
+                }
+                Ok(Plain(Value::Object(values)))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -209,8 +269,12 @@ impl Reader {
 }
 
 fn operation(index: usize, raw: RawOperation) -> Result<Operation, DecodeError> {
-    let attributes: Attributes = raw.attributes.into_iter().flatten().collect();
-    match (raw.insert, raw.retain, raw.delete) {
+    let attributes = raw.attributes.into_iter().flatten();
+    let attributes: Attributes = attributes
+        .map(|(name, Plain(value))| (name, value))
+        .collect();
+    let [insert, retain, delete] = [raw.insert, raw.retain, raw.delete].map(|it| it.map(|it| it.0));
+    match (insert, retain, delete) {
         (Some(Value::String(text)), None, None) if !text.is_empty() => Ok(Operation::Insert {
             insert: Insert::Text(Text::new(text)),
             attributes,

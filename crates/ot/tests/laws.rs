@@ -437,10 +437,27 @@ fn a_cut_pair_is_an_error() {
     assert!(Delta::new().retain(1).delete(1).invert(&document).is_err());
 }
 
-/// The same names as in `packages/client/tests/attributes.test.ts`: some are special in JavaScript.
+/// The same names as in `packages/client/tests/attributes.test.ts`: some are special in JavaScript,
+/// and two in serde_json.
 #[test]
 fn a_name_is_any_text() {
-    for name in ["__proto__", "constructor", "toString", "hasOwnProperty"] {
+    let names = [
+        "__proto__",
+        "constructor",
+        "toString",
+        "hasOwnProperty",
+        "$serde_json::private::RawValue",
+        "$serde_json::private::Number",
+    ];
+    for name in names {
+        for value in ["1", r#""[1]""#, r#"{"a":["1"]}"#] {
+            let object = format!(r#"{{"{name}":{value}}}"#);
+            let json = format!(
+                r#"{{"ops":[{{"insert":{object}}},{{"insert":{{"a":[{object}]}}}},{{"insert":"a","attributes":{object}}},{{"insert":"b","attributes":{{"a":{object}}}}}]}}"#
+            );
+            let decoded = decode(json.as_bytes()).unwrap().delta;
+            assert_eq!(decoded.to_json(), json);
+        }
         let document = Delta::new().insert("ab");
         let json = format!(r#"{{"ops":[{{"retain":1,"attributes":{{"{name}":{{"bold":1}}}}}}]}}"#);
         let change = decode(json.as_bytes()).unwrap().delta;

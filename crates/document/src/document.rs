@@ -28,6 +28,8 @@ pub struct Settings {
     pub catch_up_bytes_max: usize,
     /// Most sessions at a time.
     pub sessions_max: usize,
+    /// Most [steps](Submission::steps_to) that moving one submission to the head may take.
+    pub transform_steps_max: u64,
     /// The longest that the content may be, in UTF-16 code units.
     pub len_utf16_max: usize,
     /// The largest that the content may be, as [`Content::size_bytes`] measures it.
@@ -41,6 +43,7 @@ impl Default for Settings {
             window_bytes_max: limits::WINDOW_BYTES_MAX,
             catch_up_bytes_max: limits::CATCH_UP_BYTES_MAX,
             sessions_max: limits::SESSIONS_PER_DOCUMENT_MAX,
+            transform_steps_max: limits::TRANSFORM_STEPS_MAX,
             len_utf16_max: limits::DOCUMENT_LEN_UTF16_MAX,
             content_bytes_max: limits::DOCUMENT_BYTES_MAX,
         }
@@ -172,8 +175,7 @@ impl Document {
         self.head
     }
 
-    /// A submission with an older base must be [advanced](Submission::advance) to here before it can
-    /// be planned.
+    /// The revision before the first change that is still in memory.
     #[must_use]
     pub fn window_start(&self) -> Revision {
         self.window.start()
@@ -185,12 +187,26 @@ impl Document {
         self.sessions.len()
     }
 
-    /// The author's side of a submission by this session, to [advance](Submission::advance) it with.
+    /// Whether this is the session of a join that has been planned.
     #[must_use]
-    pub fn submitter(&self, session: SessionId) -> Option<(motet_model::UserId, ClientId)> {
-        self.sessions
-            .get(session)
-            .map(|it| (it.member.user, it.client_id.clone()))
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some()
+    }
+
+    /// The author's side of a submission that must be [advanced](Submission::advance) to
+    /// [`window_start`](Self::window_start) before it can be planned. `None`: it can be planned as it
+    /// is, be it to be refused.
+    #[must_use]
+    pub fn must_advance(
+        &self,
+        session: SessionId,
+        submission: &Submission,
+    ) -> Option<(motet_model::UserId, ClientId)> {
+        if submission.base() >= self.window.start() || self.is_too_far_behind(submission) {
+            return None;
+        }
+        let session = self.sessions.get(session)?;
+        Some((session.member.user, session.client_id.clone()))
     }
 
     /// The state at the head. O(1).
@@ -210,7 +226,7 @@ impl Document {
     ///
     /// # Panics
     ///
-    /// When a plan is still out, or a submission's base is before [`window_start`](Self::window_start).
+    /// When a plan is still out, or a submission [must be advanced](Self::must_advance).
     pub fn plan(&mut self, now_ms: u64, commands: impl IntoIterator<Item = Command>) -> Plan {
         self.assert_idle();
         let mut plan = Plan {
@@ -399,18 +415,25 @@ impl Document {
                 head: self.head,
             });
         }
-        let passed = self.window.after(submission.base());
-        for entry in passed.expect("the caller advances a submission to the window") {
-            submission.pass(author, &client_id, &entry.change, &entry.delta);
-        }
         let seq = submission.seq();
         let key = (author, client_id);
         let last = self.clients.last(&key);
-        let repeated = submission.committed_as().or_else(|| {
-            last.filter(|last| last.seq == seq)
-                .map(|last| last.revision)
-        });
-        if let Some(revision) = repeated {
+        if let Some(last) = last.filter(|last| last.seq == seq) {
+            self.acknowledge_again(plan, id, seq, last.revision);
+            return Ok(());
+        }
+        if self.is_too_far_behind(&submission) {
+            return Err(Reject::TooFarBehind {
+                base: revision,
+                changes: self.window.head().since(revision),
+                operations: submission.delta().ops().len(),
+            });
+        }
+        let passed = self.window.after(submission.base());
+        for entry in passed.expect("the caller advances a submission to the window") {
+            submission.pass(author, &key.1, &entry.change, &entry.delta);
+        }
+        if let Some(revision) = submission.committed_as() {
             self.acknowledge_again(plan, id, seq, revision);
             return Ok(());
         }
@@ -447,6 +470,11 @@ impl Document {
         self.window.push(Arc::clone(&entry));
         plan.changes.push(entry);
         Ok(())
+    }
+
+    /// Moving it to the head would cost more than one submission may.
+    fn is_too_far_behind(&self, submission: &Submission) -> bool {
+        submission.steps_to(self.window.head()) > self.settings.transform_steps_max
     }
 
     /// A session that is still catching up finds the acknowledgement in its place among the changes;

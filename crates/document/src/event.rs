@@ -85,6 +85,17 @@ pub enum Reject {
         /// The head.
         head: Revision,
     },
+    /// Too much has been committed since the base for a delta of this size. Take the edit back, or
+    /// make a smaller one on a later base.
+    #[error("{changes} changes since revision {base} are too many for {operations} operations")]
+    TooFarBehind {
+        /// The base.
+        base: Revision,
+        /// How many changes follow it.
+        changes: u64,
+        /// How many operations the delta has.
+        operations: usize,
+    },
     /// The delta reaches past the end of the document. Take the edit back.
     #[error("position {position} is out of range: the document is {len_utf16} long")]
     OutOfRange {

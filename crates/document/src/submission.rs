@@ -56,6 +56,13 @@ impl Submission {
         &self.delta
     }
 
+    /// About how many operations moving it to `head` has to walk over: its own, once for each change.
+    #[must_use]
+    pub fn steps_to(&self, head: Revision) -> u64 {
+        let operations = self.delta.ops().len().max(1) as u64;
+        head.since(self.base).saturating_mul(operations)
+    }
+
     pub(crate) fn extent_utf16(&self) -> usize {
         self.extent_utf16
     }

@@ -432,7 +432,8 @@ fn what_is_older_than_the_window_comes_from_the_log() {
     // A submission on an old base is advanced over the log first.
     let json = insert(2, "y").to_json();
     let mut submission = Submission::new(revision(2), 1, decode(json.as_bytes()).unwrap());
-    let (author, client_id) = bench.document.submitter(session(2)).unwrap();
+    let advance = bench.document.must_advance(session(2), &submission);
+    let (author, client_id) = advance.unwrap();
     submission
         .advance(author, &client_id, &bench.log[2..6])
         .unwrap();
@@ -450,7 +451,8 @@ fn what_is_older_than_the_window_comes_from_the_log() {
     // And one that is found there was sent before.
     let json = insert(0, "x").to_json();
     let mut again = Submission::new(revision(0), 1, decode(json.as_bytes()).unwrap());
-    let (author, client_id) = bench.document.submitter(session(1)).unwrap();
+    let advance = bench.document.must_advance(session(1), &again);
+    let (author, client_id) = advance.unwrap();
     again.advance(author, &client_id, &bench.log[..7]).unwrap();
     let events = bench.run(vec![Command::Submit {
         session: session(1),
@@ -461,6 +463,46 @@ fn what_is_older_than_the_window_comes_from_the_log() {
         [(_, Event::Acknowledged { seq: 1, revision })] if revision.get() == 1
     );
     assert!(acknowledged, "{events:?}");
+}
+
+#[test]
+fn too_much_work_is_refused_before_it_is_begun() {
+    let mut bench = Bench::with(Settings {
+        window_changes_max: 4,
+        transform_steps_max: 20,
+        ..Settings::default()
+    });
+    bench.join(1);
+    bench.join(2);
+    for n in 0..10 {
+        bench.run(vec![submit(1, n + 1, n, &insert(0, "x"))]);
+    }
+    let three = Delta::new().insert("a").retain(1).insert("b");
+    // From memory and from the log alike: neither is advanced.
+    for base in [3, 0] {
+        let refused = submit(2, 1, base, &three);
+        if let Command::Submit { submission, .. } = &refused {
+            let advance = bench.document.must_advance(session(2), submission);
+            assert_eq!(advance, None);
+        }
+        let events = bench.run(vec![refused]);
+        let reject = Reject::TooFarBehind {
+            base: revision(base),
+            changes: 10 - base,
+            operations: 3,
+        };
+        assert_eq!(rejected(&events), Some(reject));
+    }
+    assert_eq!(bench.text(), "x".repeat(10), "harmless");
+    // A smaller edit, or one on a later base, is taken.
+    assert_eq!(rejected(&bench.run(vec![submit(2, 1, 6, &three)])), None);
+    // What was committed already is acknowledged, however far behind.
+    let again = bench.run(vec![submit(2, 1, 0, &three)]);
+    assert_eq!(rejected(&again), None);
+    assert!(matches!(
+        again.as_slice(),
+        [(_, Event::Acknowledged { seq: 1, .. })]
+    ));
 }
 
 #[test]

@@ -18,6 +18,10 @@ pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 /// Most operations in one submitted delta.
 pub const OPERATIONS_MAX: usize = 100_000;
 
+/// Most steps, which are operations times changes to pass, that moving one submission to the head may
+/// take: some tenths of a second of one core.
+pub const TRANSFORM_STEPS_MAX: u64 = 10_000_000;
+
 /// Largest free-form presence data of one session, as JSON.
 pub const PRESENCE_DATA_BYTES_MAX: usize = 2 << 10;
 
@@ -52,6 +56,10 @@ const _: () = assert!(
 const _: () = assert!(
     MESSAGE_BYTES_MAX <= DOCUMENT_BYTES_MAX,
     "the text of any one message fits"
+);
+const _: () = assert!(
+    OPERATIONS_MAX as u64 * 100 <= TRANSFORM_STEPS_MAX,
+    "the largest submission may pass what others commit while it travels"
 );
 const _: () = assert!(
     MESSAGE_BYTES_MAX <= WINDOW_BYTES_MAX,

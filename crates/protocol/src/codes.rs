@@ -16,6 +16,8 @@ pub enum ErrorCode {
     SplitSurrogate,
     /// The base is later than the head.
     RevisionAhead,
+    /// Too much has been committed since the base for a delta of this size.
+    TooFarBehind,
     /// A `seq` of 0, or one used before.
     SeqReused,
     /// The document would grow past its limit.
@@ -52,7 +54,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of docs/protocol.md.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidJson,
         Self::InvalidMessage,
         Self::UnknownType,
@@ -60,6 +62,7 @@ impl ErrorCode {
         Self::OutOfRange,
         Self::SplitSurrogate,
         Self::RevisionAhead,
+        Self::TooFarBehind,
         Self::SeqReused,
         Self::DocumentTooLarge,
         Self::ReadOnly,
@@ -89,6 +92,7 @@ impl ErrorCode {
             Self::OutOfRange => "out_of_range",
             Self::SplitSurrogate => "split_surrogate",
             Self::RevisionAhead => "revision_ahead",
+            Self::TooFarBehind => "too_far_behind",
             Self::SeqReused => "seq_reused",
             Self::DocumentTooLarge => "document_too_large",
             Self::ReadOnly => "read_only",

@@ -514,3 +514,54 @@ async fn a_slow_reader_catches_up() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_edit_that_is_too_far_behind_is_refused_at_once() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let (mut a, _) = server.join(&ada, &document, "a").await;
+    let typed = vec![json!({ "type": "insert", "pos": 0, "text": "x" }); 200];
+    a.send(&Value::Array(typed)).await;
+    for _ in 0..200 {
+        a.expect("ack").await;
+    }
+    let operations = [json!({ "retain": 1 }), json!({ "delete": 1 })];
+    let large: Vec<_> = operations.into_iter().cycle().take(100_000).collect();
+    a.submit(201, 0, json!(large)).await;
+    let error = a.expect("error").await;
+    assert_eq!(
+        (&error["code"], &error["seq"]),
+        (&json!("too_far_behind"), &json!(201))
+    );
+    // The client takes it back, and goes on.
+    a.submit(202, 0, json!([{ "insert": "y" }])).await;
+    assert_eq!(a.expect("ack").await["revision"], 201);
+    assert_eq!(server.document(&ada, &document).0, 201);
+}
+
+#[tokio::test]
+async fn an_edit_from_before_the_window_may_come_together_with_its_join() {
+    let data = data_dir();
+    let mut server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let (mut a, _) = server.join(&ada, &document, "a").await;
+    // More than an open document keeps in memory.
+    let text = "0123456789".repeat(200_000);
+    for n in 0..4 {
+        a.submit(n + 1, n, json!([{ "insert": text }])).await;
+        a.expect("ack").await;
+    }
+    // While the document is opened, both gather in its inbox.
+    server.terminate();
+    let server = Server::start(data.path(), &[]);
+    let path = format!(
+        "/collab/{document}?token={}&clientId=b&revision=0",
+        ada.token
+    );
+    let mut b = server.connect(&path).await;
+    b.submit(1, 0, json!([{ "insert": "early" }])).await;
+    assert_eq!(b.expect("ack").await["revision"], 5);
+}

@@ -148,16 +148,12 @@ impl Server {
         else {
             return Ok(());
         };
-        let Some((author, client_id)) = self.document.submitter(*session) else {
+        let Some((author, client_id)) = self.document.must_advance(*session, submission) else {
             return Ok(());
         };
-        let start = self.document.window_start();
-        if submission.base() < start {
-            let changes = slice(disk, submission.base(), start);
-            let advanced = submission.advance(author, &client_id, changes);
-            advanced.map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let changes = slice(disk, submission.base(), self.document.window_start());
+        let advanced = submission.advance(author, &client_id, changes);
+        advanced.map_err(|error| error.to_string())
     }
 
     /// The append is durable: publish.

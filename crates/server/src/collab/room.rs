@@ -27,7 +27,7 @@ const TOUCH_INTERVAL_MS: u64 = 10_000;
 /// A checkpoint is made on unloading when at least this many changes are not in one.
 const UNLOAD_CHECKPOINT_CHANGES: u64 = 100;
 
-/// Planning that walks over more operations than this, some tens of ms of work, leaves the async threads.
+/// Work that walks over more operations than this, some ms, leaves the async threads.
 const STEPS_INLINE_MAX: u64 = 100_000;
 
 /// What others ask of a room.
@@ -193,10 +193,17 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let mut commands = Vec::with_capacity(batch.len());
         let mut snapshots = Vec::new();
         let mut close = None;
+        let mut steps = 0_u64;
         for request in batch.drain(..) {
             match request {
                 Request::Command(mut command) => {
+                    if self.follows_a_join(&command) || steps > limits::TRANSFORM_STEPS_MAX {
+                        // Whoever comes before need not wait for a batch of costly edits.
+                        self.commit(std::mem::take(&mut commands)).await?;
+                        steps = 0;
+                    }
                     self.prepare(&mut command).await?;
+                    steps = steps.saturating_add(self.steps(&command));
                     commands.push(command);
                 }
                 Request::Join(command, session, outbox) => {
@@ -220,6 +227,14 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         }))
     }
 
+    /// A submission from before the window is advanced as its session's, and the session of a join
+    /// in the same batch is known only once that is planned.
+    fn follows_a_join(&self, command: &Command) -> bool {
+        matches!(command, Command::Submit { session, submission }
+            if submission.base() < self.document.window_start()
+                && !self.document.has_session(*session))
+    }
+
     /// What a command needs before it can be planned.
     async fn prepare(&mut self, command: &mut Command) -> Result<(), RoomError> {
         match command {
@@ -227,10 +242,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 session,
                 submission,
             } => {
-                let Some((author, client_id)) = self.document.submitter(*session) else {
-                    return Ok(());
-                };
-                while submission.base() < self.document.window_start() {
+                while let Some((author, client_id)) =
+                    self.document.must_advance(*session, submission)
+                {
                     let changes = self
                         .shared
                         .log
@@ -240,7 +254,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                             limits::CATCH_UP_BYTES_MAX,
                         )
                         .await?;
-                    submission.advance(author, &client_id, &changes)?;
+                    let through = submission.base().plus(changes.len() as u64);
+                    off_async_threads(submission.steps_to(through), || {
+                        submission.advance(author, &client_id, &changes)
+                    })?;
                 }
             }
             Command::CatchUp { session, .. } => {
@@ -259,12 +276,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// **durable before visible**: plan, append, and only then commit and publish.
     async fn commit(&mut self, commands: Vec<Command>) -> Result<(), RoomError> {
         let now_ms = self.shared.clock.now_ms();
-        let plan = if self.steps(&commands) > STEPS_INLINE_MAX {
-            // Other documents must not wait for a large edit on an old base.
-            tokio::task::block_in_place(|| self.document.plan(now_ms, commands))
-        } else {
-            self.document.plan(now_ms, commands)
-        };
+        let steps = commands.iter().map(|command| self.steps(command));
+        let steps = steps.fold(0, u64::saturating_add);
+        let plan = off_async_threads(steps, || self.document.plan(now_ms, commands));
         let changes = plan.changes();
         let head = if changes.is_empty() {
             plan.base()
@@ -287,15 +301,11 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 
     /// About how many operations planning has to walk over.
-    fn steps(&self, commands: &[Command]) -> u64 {
-        let steps = |command: &Command| match command {
-            Command::Submit { submission, .. } => {
-                let changes = self.document.head().since(submission.base()) + 1;
-                changes.saturating_mul(submission.delta().ops().len() as u64)
-            }
+    fn steps(&self, command: &Command) -> u64 {
+        match command {
+            Command::Submit { submission, .. } => submission.steps_to(self.document.head().next()),
             _ => 1,
-        };
-        commands.iter().map(steps).fold(0, u64::saturating_add)
+        }
     }
 
     fn deliver(&mut self, events: Vec<(SessionId, Event)>) {
@@ -353,6 +363,15 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         if self.document.head().since(self.checkpoint) >= UNLOAD_CHECKPOINT_CHANGES {
             self.store_checkpoint().await;
         }
+    }
+}
+
+/// Does work of about this many steps: other documents must not wait for a large one.
+fn off_async_threads<T>(steps: u64, work: impl FnOnce() -> T) -> T {
+    if steps > STEPS_INLINE_MAX {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

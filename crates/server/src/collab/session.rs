@@ -256,6 +256,7 @@ fn code(reject: &Reject) -> ErrorCode {
         Reject::RevisionAhead { .. } => ErrorCode::RevisionAhead,
         Reject::OutOfRange { .. } => ErrorCode::OutOfRange,
         Reject::SplitSurrogate { .. } => ErrorCode::SplitSurrogate,
+        Reject::TooFarBehind { .. } => ErrorCode::TooFarBehind,
         Reject::SeqReused { .. } => ErrorCode::SeqReused,
         Reject::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
         _ => ErrorCode::Internal,

@@ -330,7 +330,7 @@ async fn a_frame_of_100_mb_ends_only_its_own_connection() {
 #[tokio::test]
 async fn connections_need_a_valid_token() {
     let data = data_dir();
-    let server = Server::start(data.path(), &["--access-token-seconds", "1"]);
+    let server = Server::start(data.path(), &["--access-token-seconds", "3"]);
     let ada = server.register("ada");
     let stranger = server.register("stranger");
     let document = server.create(&ada);
@@ -564,4 +564,66 @@ async fn an_edit_from_before_the_window_may_come_together_with_its_join() {
     let mut b = server.connect(&path).await;
     b.submit(1, 0, json!([{ "insert": "early" }])).await;
     assert_eq!(b.expect("ack").await["revision"], 5);
+}
+
+/// Sessions of connections that end in the middle of a message do not fill the document.
+#[tokio::test]
+async fn a_connection_that_breaks_while_it_waits_leaves_no_session() {
+    const MOST: usize = 3;
+    let data = data_dir();
+    let most = MOST.to_string();
+    let server = Server::start(data.path(), &["--sessions-per-document-max", &most]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let path = format!("/collab/{document}?token={}", ada.token);
+    for _ in 0..50 {
+        let mut client = server.connect(&path).await;
+        // Its base is what the connection was last sent: the server waits for the state to be sent.
+        client
+            .send(&json!({ "type": "insert", "pos": 0, "text": "x" }))
+            .await;
+        client.reset();
+    }
+    // The server may not have seen the last resets yet; what it then turns away tells it.
+    let mut clients = Vec::new();
+    while clients.len() < MOST {
+        let mut client = server.connect(&path).await;
+        loop {
+            match client.next().await {
+                Heard::Message(message) if message["type"] == "document_state" => {
+                    clients.push(client);
+                    break;
+                }
+                Heard::Message(_) => {}
+                Heard::Closed(_) => break,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_expires_also_while_the_client_keeps_sending() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &["--access-token-seconds", "1"]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let (client, _) = server.join(&ada, &document, "a").await;
+    let (mut sink, mut stream) = futures_util::StreamExt::split(client.socket);
+    let sending = tokio::spawn(async move {
+        // Until the server has had enough.
+        while sink.send(Message::Pong(Vec::new().into())).await.is_ok() {}
+    });
+    let ended = async {
+        loop {
+            match futures_util::StreamExt::next(&mut stream).await {
+                Some(Ok(Message::Close(frame))) => break frame.map(|frame| u16::from(frame.code)),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    let code = tokio::time::timeout(patience, ended).await.unwrap();
+    assert_eq!(code, Some(4401));
+    sending.abort();
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `registry.rs` knows which documents are open; `room.rs` is the task of one; `outbox.rs` bounds
-//! what waits for a session; `session.rs` turns events into messages; `connection.rs` is a socket.
+//! what waits for a session; `session.rs` turns events into messages; `connection/` is a socket.
 //!
 //! # Not here
 //!

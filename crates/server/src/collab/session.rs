@@ -12,7 +12,7 @@ use motet_protocol::{
     ot::{self, Body, Cursor, ServerMessage},
 };
 use serde_json::value::RawValue;
-use tokio::sync::watch;
+use tokio::sync::{mpsc::error::TrySendError, watch};
 
 use super::{outbox::Outbox, registry::RoomSender, room::Request};
 
@@ -48,6 +48,19 @@ impl std::ops::Deref for Session {
 
     fn deref(&self) -> &Identity {
         &self.identity
+    }
+}
+
+/// Whatever way a session ends, its document learns of it: a connection that is cut off, a join that
+/// fails half-way, a task that panics. A session that the document has ended is not there to leave.
+impl Drop for Session {
+    fn drop(&mut self) {
+        let leave = Request::Command(Command::Leave { session: self.id });
+        if let Err(TrySendError::Full(leave)) = self.room.try_send(leave) {
+            let room = self.room.clone();
+            // A room that has ended has no sessions.
+            tokio::spawn(async move { room.send(leave).await.map_err(drop) });
+        }
     }
 }
 

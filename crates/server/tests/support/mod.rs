@@ -233,14 +233,18 @@ impl Client {
 
     /// The next message, or the end.
     pub(crate) async fn next(&mut self) -> Heard {
+        // Pings are not what a test waits for.
+        timeout(PATIENCE, self.heard())
+            .await
+            .expect("the server is silent")
+    }
+
+    async fn heard(&mut self) -> Heard {
         loop {
             if !self.waiting.is_empty() {
                 return Heard::Message(self.waiting.remove(0));
             }
-            let frame = timeout(PATIENCE, self.socket.next())
-                .await
-                .expect("the server is silent");
-            match frame {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => match serde_json::from_str(&text).unwrap() {
                     Value::Array(messages) => self.waiting.extend(messages),
                     message => self.waiting.push(message),
@@ -278,6 +282,13 @@ impl Client {
                 Heard::Message(_) => {}
                 Heard::Closed(code) => return (error, code),
             }
+        }
+    }
+
+    /// Breaks the connection as a network does, without a farewell.
+    pub(crate) fn reset(self) {
+        if let MaybeTlsStream::Plain(socket) = self.socket.get_ref() {
+            socket.set_zero_linger().unwrap();
         }
     }
 

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use motet_model::{ClientId, DocumentId, Revision, limits};
 use motet_protocol::{ErrorCode, close, ot::Body};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use self::{reader::Reader, writer::Writer};
 use super::{
@@ -46,8 +47,8 @@ struct Shared {
     answers: Mutex<Answers>,
     /// Wakes the writer.
     writer: Arc<Notify>,
-    /// Wakes the reader: the connection is to end.
-    ended: Notify,
+    /// The writer has ended, whichever way: nothing that the reader waits for will come.
+    ended: CancellationToken,
 }
 
 #[derive(Default)]
@@ -92,21 +93,26 @@ impl Shared {
     }
 }
 
-/// Serves a connection until either side ends it.
+/// Serves a connection until either side ends it. Its sessions leave when they are dropped with
+/// what reader and writer share, so none outlives it.
 pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening) {
     let (sink, stream) = socket.split();
     let shared = Arc::new(Shared {
         sessions: Mutex::default(),
         answers: Mutex::default(),
         writer: Arc::new(Notify::new()),
-        ended: Notify::new(),
+        ended: CancellationToken::new(),
     });
     let writer = Writer {
         sink,
         shared: Arc::clone(&shared),
         collab: Arc::clone(&collab),
     };
-    let writer = tokio::spawn(writer.run());
+    let ended = shared.ended.clone().drop_guard();
+    let writer = tokio::spawn(async move {
+        let _ended = ended;
+        writer.run().await;
+    });
     let single = opening.document;
     let mut reader = Reader {
         collab,
@@ -115,7 +121,6 @@ pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening
         claims: None,
     };
     reader.run(stream, opening).await;
-    reader.leave_all().await;
     // A writer that panicked has been reported by the runtime.
     let _ended = writer.await;
 }

@@ -12,7 +12,7 @@ use motet_protocol::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 use super::{Opening, Shared};
@@ -45,8 +45,36 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Hears the client until either side ends the connection.
-    pub(super) async fn run(&mut self, mut stream: SplitStream<WebSocket>, mut opening: Opening) {
+    /// Hears the client until either side ends the connection, and waits for its side of the closing
+    /// handshake.
+    pub(super) async fn run(&mut self, mut stream: SplitStream<WebSocket>, opening: Opening) {
+        let shared = Arc::clone(&self.shared);
+        let broken = tokio::select! {
+            () = shared.ended.cancelled() => None,
+            broken = self.hear(&mut stream, opening) => broken,
+        };
+        if let Some(cause) = broken {
+            return self.broken(&cause).await;
+        }
+        // Dropping a socket with unread data would reset the connection, and the client might never
+        // see why it was closed.
+        let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+        let late = async {
+            shared.ended.cancelled().await;
+            sleep(CLOSE_TIMEOUT).await;
+        };
+        tokio::select! {
+            () = rest => {}
+            () = late => {}
+        }
+    }
+
+    /// Takes what the client says until the connection is to end; returns why if it broke.
+    async fn hear(
+        &mut self,
+        stream: &mut SplitStream<WebSocket>,
+        mut opening: Opening,
+    ) -> Option<axum::Error> {
         if let Some((code, message)) = opening.refused.take() {
             self.shared.fail(code, &message);
         } else if let Some(token) = opening.token.take() {
@@ -60,9 +88,32 @@ impl Reader {
         let mut told_heard = last_heard;
         loop {
             let expiry = self.expiry().unwrap_or(auth_deadline);
+            // A client that always has something to say must not outlive what ends a connection:
+            // its frames come last.
             tokio::select! {
                 biased;
-                () = self.shared.ended.notified() => break,
+                () = until(&mut draining) => {
+                    self.shared.fail(ErrorCode::Unavailable, "the server restarts");
+                    return None;
+                }
+                () = reached(expiry) => {
+                    if self.claims.is_some() {
+                        self.shared.fail(ErrorCode::TokenExpired, "the token has expired");
+                    } else {
+                        self.shared.fail(ErrorCode::Unauthenticated, "no token came in time");
+                    }
+                    return None;
+                }
+                _ = heard.tick() => {
+                    if last_heard.elapsed() > SILENCE {
+                        self.shared.fail(ErrorCode::Silent, "nothing was heard for 60 s");
+                        return None;
+                    }
+                    if last_heard > told_heard {
+                        told_heard = last_heard;
+                        self.heard().await;
+                    }
+                }
                 frame = stream.next() => {
                     last_heard = Instant::now();
                     match frame {
@@ -75,44 +126,13 @@ impl Reader {
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_))) | None => {
                             self.shared.close(close::NORMAL);
-                            break;
+                            return None;
                         }
-                        Some(Err(cause)) => {
-                            self.broken(&cause).await;
-                            return;
-                        }
-                    }
-                }
-                () = until(&mut draining) => {
-                    self.shared.fail(ErrorCode::Unavailable, "the server restarts");
-                    break;
-                }
-                () = sleep_until(expiry) => {
-                    if self.claims.is_some() {
-                        self.shared.fail(ErrorCode::TokenExpired, "the token has expired");
-                    } else {
-                        self.shared.fail(ErrorCode::Unauthenticated, "no token came in time");
-                    }
-                    break;
-                }
-                _ = heard.tick() => {
-                    if last_heard.elapsed() > SILENCE {
-                        self.shared.fail(ErrorCode::Silent, "nothing was heard for 60 s");
-                        break;
-                    }
-                    if last_heard > told_heard {
-                        told_heard = last_heard;
-                        self.heard().await;
+                        Some(Err(cause)) => return Some(cause),
                     }
                 }
             }
         }
-        // The client's side of the closing handshake: dropping a socket with unread data would
-        // reset the connection, and the client might never see why it was closed.
-        let _late = timeout(CLOSE_TIMEOUT, async {
-            while let Some(Ok(_)) = stream.next().await {}
-        })
-        .await;
     }
 
     /// The socket cannot be read any more: the client is gone, or has sent what is not allowed.
@@ -123,7 +143,7 @@ impl Reader {
             self.shared.fail(ErrorCode::TooLarge, &limit.to_string());
             // The rest of the frame is never read, so the client must have time to see the answer
             // before the connection is reset.
-            tokio::time::sleep(CLOSE_TIMEOUT).await;
+            sleep(CLOSE_TIMEOUT).await;
         } else {
             self.shared.close(close::NORMAL);
         }
@@ -355,16 +375,13 @@ impl Reader {
                 .await;
         }
     }
+}
 
-    pub(super) async fn leave_all(&self) {
-        let sessions: Vec<_> = self.shared.sessions().drain().collect();
-        for (_, session) in sessions {
-            session
-                .tell(Command::Leave {
-                    session: session.id,
-                })
-                .await;
-        }
+/// Waits until the deadline, and not at all if it is past: a timer that is made anew for each frame
+/// would never be given the time to fire.
+async fn reached(deadline: Instant) {
+    if Instant::now() < deadline {
+        sleep_until(deadline).await;
     }
 }
 

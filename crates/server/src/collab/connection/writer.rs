@@ -58,7 +58,6 @@ impl Writer {
                 }
             }
         }
-        self.shared.ended.notify_one();
     }
 
     /// Sends all that waits. Returns the close code once there is one.
@@ -106,7 +105,15 @@ impl Writer {
         messages: &mut Vec<(Option<DocumentId>, Body)>,
         close: &mut Option<u16>,
     ) {
-        self.shared.sessions().remove(&session.document);
+        let mut sessions = self.shared.sessions();
+        // The client may have joined the document anew.
+        if sessions
+            .get(&session.document)
+            .is_some_and(|current| Arc::ptr_eq(current, session))
+        {
+            sessions.remove(&session.document);
+        }
+        drop(sessions);
         session.end();
         messages.push((session.name(), error(code, message_for(code), None)));
         if !session.named {

@@ -627,3 +627,57 @@ async fn a_token_expires_also_while_the_client_keeps_sending() {
     assert_eq!(code, Some(4401));
     sending.abort();
 }
+
+#[tokio::test]
+async fn edits_before_a_leave_are_answered_before_it() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let insert = json!({ "ops": [{ "insert": "x" }] });
+    let (mut a, _) = server.join(&ada, &document, "a").await;
+    a.send(&json!([
+        { "type": "edit_operation", "seq": 1, "revision": 0, "operation": insert },
+        { "type": "edit_operation", "seq": 2, "revision": 9, "operation": insert },
+        { "type": "leave_document" },
+    ]))
+    .await;
+    let mut heard = Vec::new();
+    while heard.last() != Some(&json!("left_document")) {
+        match a.next().await {
+            Heard::Message(message) => heard.push(message["type"].clone()),
+            Heard::Closed(code) => panic!("closed with {code:?} after {heard:?}"),
+        }
+    }
+    assert!(heard.contains(&json!("ack")) && heard.contains(&json!("error")));
+    assert_eq!(a.expect_close().await, (None, Some(1000)));
+
+    // Where there are several documents, one that was left can be joined anew, at once.
+    let mut b = server
+        .connect(&format!("/collab?token={}", ada.token))
+        .await;
+    let named = |kind: &str| json!({ "type": kind, "documentId": document });
+    let (join, leave) = (named("join_document"), named("leave_document"));
+    b.send(&json!([join, leave, join])).await;
+    b.expect("document_state").await;
+    b.expect("left_document").await;
+    assert_eq!(b.expect("document_state").await["revision"], 1);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_without_reading_is_cut_off() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let (ada, ben) = (server.register("ada"), server.register("ben"));
+    let document = server.create(&ada);
+    server.grant(&ada, &document, "ben", "viewer");
+    let (mut viewer, _) = server.join(&ben, &document, "v").await;
+    let operation = json!({ "ops": [] });
+    let edit = json!({ "type": "edit_operation", "seq": 1, "revision": 0, "operation": operation });
+    let refused = Message::text(json!(vec![edit; 1_000]).to_string());
+    // Far more answers than sockets and queue hold.
+    for _ in 0..200 {
+        viewer.socket.send(refused.clone()).await.unwrap();
+    }
+    assert_eq!(viewer.expect_close().await.1, Some(1008));
+}

@@ -48,7 +48,7 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     connection::Opening,
-    outbox::Outbox,
+    outbox::{Feed, Outbox},
     registry::Registry,
     room::{Request, Shared},
     session::Session,
@@ -247,7 +247,7 @@ impl Collab {
             client_id,
             from,
         };
-        let request = Request::Join(command, id, Arc::clone(&session.outbox));
+        let request = Request::Join(command, id, Feed::new(Arc::clone(&session.outbox)));
         room.send(request)
             .await
             .map_err(|_| ErrorCode::Unavailable)?;

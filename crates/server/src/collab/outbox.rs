@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 ///
 /// # Invariants
 ///
-/// - **bounded**: it holds at most [`OUTBOX_BYTES_MAX`], or one event that is larger by itself.
+/// - **bounded**: besides its first event, which may be of any size, it holds at most
+///   [`OUTBOX_BYTES_MAX`]. Changes and presence that do not fit are dropped, since they can be sent
+///   later; answers cannot, so a client that asks for more of them than fit is cut off.
 /// - **no gap**: once an event did not fit, changes and presence are refused until the document
 ///   answers the writer's request to catch up.
 #[derive(Debug)]
@@ -27,16 +29,42 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Event>,
+    /// Of all events but the first.
     size_bytes: usize,
     /// An event did not fit, and the document has not yet begun to send again.
     behind: bool,
     /// The writer has not yet asked for that.
     ask: bool,
     /// The session is over, once the events before have been sent.
-    closed: Option<ErrorCode>,
+    end: Option<End>,
 }
 
-/// An event did not fit: the document must count the session as behind.
+impl Queue {
+    fn has_room_for(&self, size_bytes: usize) -> bool {
+        self.events.is_empty() || self.size_bytes + size_bytes <= OUTBOX_BYTES_MAX
+    }
+
+    /// Drops what a catch-up will send again.
+    fn fall_behind(&mut self) {
+        self.events.retain(|event| !is_replaceable(event));
+        self.size_bytes = self.events.iter().skip(1).map(size_bytes).sum();
+        self.behind = true;
+        self.ask = true;
+    }
+}
+
+/// How a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its client has left.
+    Left,
+    /// Its document has ended it.
+    Closed(ErrorCode),
+    /// Its client asks without reading the answers.
+    Unread,
+}
+
+/// Changes or presence did not fit: the document must count the session as behind.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Overflow;
 
@@ -47,7 +75,7 @@ pub(crate) struct Taken {
     /// Some were dropped: ask the document to catch up, once these are sent.
     pub(crate) behind: bool,
     /// The session is over.
-    pub(crate) closed: Option<ErrorCode>,
+    pub(crate) end: Option<End>,
 }
 
 impl Outbox {
@@ -61,30 +89,28 @@ impl Outbox {
     /// Adds an event, unless the session is behind.
     pub(crate) fn push(&self, event: Event) -> Result<(), Overflow> {
         let size_bytes = size_bytes(&event);
-        let replaceable = matches!(event, Event::Changes { .. } | Event::Presence(_));
+        let replaceable = is_replaceable(&event);
         let mut queue = self.lock();
-        if replaceable && queue.behind {
+        if queue.end.is_some() || (replaceable && queue.behind) {
             return Ok(());
         }
-        if replaceable
-            && !queue.events.is_empty()
-            && queue.size_bytes + size_bytes > OUTBOX_BYTES_MAX
-        {
-            queue
-                .events
-                .retain(|event| !matches!(event, Event::Changes { .. } | Event::Presence(_)));
-            queue.size_bytes = queue.events.iter().map(self::size_bytes).sum();
-            queue.behind = true;
-            queue.ask = true;
-            drop(queue);
-            self.writer.notify_one();
-            return Err(Overflow);
-        }
-        queue.size_bytes += size_bytes;
-        queue.events.push_back(event);
-        drop(queue);
         self.writer.notify_one();
-        Ok(())
+        let overflow = !queue.has_room_for(size_bytes);
+        if overflow {
+            queue.fall_behind();
+            if !replaceable && !queue.has_room_for(size_bytes) {
+                queue.events.clear();
+                queue.end = Some(End::Unread);
+                return Ok(());
+            }
+        }
+        if !(overflow && replaceable) {
+            if !queue.events.is_empty() {
+                queue.size_bytes += size_bytes;
+            }
+            queue.events.push_back(event);
+        }
+        if overflow { Err(Overflow) } else { Ok(()) }
     }
 
     /// Takes everything.
@@ -95,15 +121,14 @@ impl Outbox {
         Taken {
             events: std::mem::take(&mut queue.events),
             behind,
-            closed: queue.closed,
+            end: queue.end,
         }
     }
 
-    /// Ends the session; what was pushed before is still sent.
-    pub(crate) fn close(&self, code: ErrorCode) {
+    /// Ends the session; what was pushed before is still sent, and nothing after.
+    pub(crate) fn end(&self, end: End) {
         let mut queue = self.lock();
-        queue.closed.get_or_insert(code);
-        queue.behind = true;
+        queue.end.get_or_insert(end);
         drop(queue);
         self.writer.notify_one();
     }
@@ -117,6 +142,42 @@ impl Outbox {
         // A queue is whole after every statement above, so a panic elsewhere does not spoil it.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The document's hold on an [`Outbox`]. When it is dropped the session is over, so that no client
+/// waits for a document which is gone, whatever way it went.
+#[derive(Debug)]
+pub(crate) struct Feed(Arc<Outbox>);
+
+impl Feed {
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
+        Self(outbox)
+    }
+}
+
+impl std::ops::Deref for Feed {
+    type Target = Outbox;
+
+    fn deref(&self) -> &Outbox {
+        &self.0
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // Clients come back at once to what is only away for a moment, and more slowly to a fault.
+        let code = if std::thread::panicking() {
+            ErrorCode::Internal
+        } else {
+            ErrorCode::Unavailable
+        };
+        self.end(End::Closed(code));
+    }
+}
+
+/// Whether a catch-up sends it again.
+fn is_replaceable(event: &Event) -> bool {
+    matches!(event, Event::Changes { .. } | Event::Presence(_))
 }
 
 /// About what an event weighs on the wire.
@@ -134,7 +195,11 @@ fn size_bytes(event: &Event) -> usize {
         Event::Presence(update) => {
             cursors(&update.joined) + cursors(&update.updated) + MESSAGE_BYTES * update.left.len()
         }
-        Event::Joined(joined) => MESSAGE_BYTES + cursors(&joined.presence),
+        Event::Joined(joined) => {
+            let content = joined.content.as_ref();
+            let len_utf16 = content.map_or(0, |content| content.len_utf16());
+            MESSAGE_BYTES + len_utf16 + cursors(&joined.presence)
+        }
         _ => MESSAGE_BYTES,
     }
 }
@@ -169,13 +234,9 @@ mod tests {
     #[test]
     fn bounded_and_no_gap() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
-        assert_eq!(outbox.push(large()), Ok(()), "one that is larger by itself");
-        assert_eq!(
-            outbox.push(answer()),
-            Ok(()),
-            "answers are bounded by what is asked"
-        );
-        assert_eq!(outbox.push(presence()), Ok(()), "it still fits");
+        assert_eq!(outbox.push(large()), Ok(()), "the first may be of any size");
+        assert_eq!(outbox.push(large()), Ok(()), "it fits");
+        assert_eq!(outbox.push(answer()), Ok(()), "it still fits");
         assert_eq!(outbox.push(large()), Err(Overflow));
         // Behind: nothing is taken until the document begins to send again.
         assert_eq!(outbox.push(presence()), Ok(()));
@@ -191,15 +252,39 @@ mod tests {
     }
 
     #[test]
+    fn bounded_also_for_answers() {
+        let outbox = Outbox::new(Arc::new(Notify::new()));
+        assert_eq!(outbox.push(large()), Ok(()));
+        let pushed = (0..OUTBOX_BYTES_MAX / 192 + 1).map(|_| outbox.push(answer()));
+        let overflows = pushed.filter(Result::is_err).count();
+        assert_eq!(overflows, 1, "changes and presence make room first");
+        assert!(outbox.take().end.is_none());
+        for _ in 0..OUTBOX_BYTES_MAX / 192 + 10 {
+            assert_eq!(outbox.push(answer()), Ok(()));
+        }
+        let taken = outbox.take();
+        assert_eq!((taken.events.len(), taken.end), (0, Some(End::Unread)));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_room_that_is_gone_is_told() {
+        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new())));
+        drop(Feed::new(Arc::clone(&outbox)));
+        let end = End::Closed(ErrorCode::Unavailable);
+        assert_eq!(outbox.take().end, Some(end));
+    }
+
+    #[test]
     fn what_was_pushed_before_the_end_is_still_sent() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
         assert_eq!(outbox.push(answer()), Ok(()));
-        outbox.close(ErrorCode::Replaced);
-        outbox.close(ErrorCode::Internal);
+        outbox.end(End::Closed(ErrorCode::Replaced));
+        outbox.end(End::Left);
+        assert_eq!(outbox.push(answer()), Ok(()), "it is not taken");
         let taken = outbox.take();
         assert_eq!(
-            (taken.events.len(), taken.closed),
-            (1, Some(ErrorCode::Replaced))
+            (taken.events.len(), taken.end),
+            (1, Some(End::Closed(ErrorCode::Replaced)))
         );
     }
 }

@@ -45,7 +45,8 @@ impl<L: DocumentLog + Clone> Registry<L> {
         if rooms.draining {
             return None;
         }
-        if let Some(sender) = rooms.open.get(&id) {
+        // The inbox of a room that has ended is closed, also when the room took no leave.
+        if let Some(sender) = rooms.open.get(&id).filter(|room| !room.is_closed()) {
             return Some(sender.clone());
         }
         let (sender, inbox) = mpsc::channel(limits::BATCH_COMMANDS_MAX);
@@ -56,12 +57,17 @@ impl<L: DocumentLog + Clone> Registry<L> {
 
     /// The document's inbox, if it is open.
     pub(crate) fn get(&self, id: DocumentId) -> Option<RoomSender> {
-        self.lock().open.get(&id).cloned()
+        let rooms = self.lock();
+        let room = rooms.open.get(&id).filter(|room| !room.is_closed());
+        room.cloned()
     }
 
-    /// A room that ends takes itself out.
-    pub(crate) fn remove(&self, id: DocumentId) {
-        self.lock().open.remove(&id);
+    /// A room that ends closes its inbox and takes itself out. Another room may have taken its place.
+    pub(crate) fn remove_closed(&self, id: DocumentId) {
+        let mut rooms = self.lock();
+        if rooms.open.get(&id).is_some_and(RoomSender::is_closed) {
+            rooms.open.remove(&id);
+        }
     }
 
     /// Takes a room out if nobody has its inbox and nothing is in it. Inboxes are handed out under

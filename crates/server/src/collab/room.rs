@@ -16,7 +16,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{outbox::Outbox, registry::Registry};
+use super::{
+    outbox::{End, Feed},
+    registry::Registry,
+};
 
 /// How long an open document without sessions stays open.
 const IDLE: Duration = Duration::from_secs(30);
@@ -36,7 +39,7 @@ pub(crate) enum Request {
     /// A command of a session.
     Command(Command),
     /// A join, with the queue for what the session will be sent.
-    Join(Command, SessionId, Arc<Outbox>),
+    Join(Command, SessionId, Feed),
     /// The state at the head.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End every session with this code, store what there is to store, and end.
@@ -52,6 +55,19 @@ pub(crate) enum RoomError {
     Open(#[from] OpenError),
 }
 
+impl RoomError {
+    /// What the sessions are told.
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Log(LogError::Deleted { .. }) => ErrorCode::NotFound,
+            Self::Log(LogError::Corrupt { .. } | LogError::NewerFormat { .. }) | Self::Open(_) => {
+                ErrorCode::Internal
+            }
+            Self::Log(_) => ErrorCode::Unavailable,
+        }
+    }
+}
+
 /// What every room has in common.
 #[derive(Clone)]
 pub(crate) struct Shared<L> {
@@ -61,20 +77,29 @@ pub(crate) struct Shared<L> {
     pub(crate) settings: Settings,
 }
 
-/// Runs the document until it has been idle for a while, is closed, or its log fails.
+/// Why a room ended as it should.
+enum Ended {
+    /// Nobody was here.
+    Idle,
+    /// It was asked to, with this code for its sessions; whoever asked waits.
+    Asked(ErrorCode, oneshot::Sender<()>),
+}
+
+/// Runs the document until it has been idle for a while, is closed, or its log fails. Whoever waits
+/// for it then is told: those who are here, and those who still stood in the inbox.
 pub(crate) async fn run<L: DocumentLog + Clone>(
     id: DocumentId,
     shared: Shared<L>,
     registry: Arc<Registry<L>>,
     mut inbox: mpsc::Receiver<Request>,
 ) {
-    let mut outboxes = HashMap::new();
+    let mut feeds = HashMap::new();
     let result = match open(id, &shared).await {
         Ok((document, checkpoint)) => {
             let mut room = Room {
                 document,
                 shared: &shared,
-                outboxes: &mut outboxes,
+                feeds: &mut feeds,
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
@@ -83,24 +108,27 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
         }
         Err(error) => Err(error),
     };
-    let Err(error) = result else { return };
-    let code = match &error {
-        RoomError::Log(LogError::Deleted { .. }) => ErrorCode::NotFound,
-        RoomError::Log(LogError::Corrupt { .. } | LogError::NewerFormat { .. })
-        | RoomError::Open(_) => ErrorCode::Internal,
-        RoomError::Log(_) => ErrorCode::Unavailable,
-    };
-    tracing::error!(document = %id, %error, "the document was closed: its log failed");
-    registry.remove(id);
-    for outbox in outboxes.values() {
-        outbox.close(code);
-    }
-    // Whoever found this room before it was removed.
-    inbox.close();
-    while let Some(request) = inbox.recv().await {
-        if let Request::Join(_, _, outbox) = request {
-            outbox.close(code);
+    let (code, asked) = match result {
+        Ok(Ended::Idle) => (ErrorCode::Unavailable, None),
+        Ok(Ended::Asked(code, asked)) => (code, Some(asked)),
+        Err(error) => {
+            tracing::error!(document = %id, %error, "the document was closed: its log failed");
+            (error.code(), None)
         }
+    };
+    inbox.close();
+    registry.remove_closed(id);
+    for feed in feeds.values() {
+        feed.end(End::Closed(code));
+    }
+    while let Some(request) = inbox.recv().await {
+        if let Request::Join(_, _, feed) = request {
+            feed.end(End::Closed(code));
+        }
+    }
+    if let Some(asked) = asked {
+        // The one who asked may have gone; then nobody waits.
+        let _gone = asked.send(());
     }
 }
 
@@ -132,7 +160,7 @@ async fn open<L: DocumentLog>(
 struct Room<'a, L> {
     document: Document,
     shared: &'a Shared<L>,
-    outboxes: &'a mut HashMap<SessionId, Arc<Outbox>>,
+    feeds: &'a mut HashMap<SessionId, Feed>,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
@@ -145,21 +173,21 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         &mut self,
         registry: &Registry<L>,
         inbox: &mut mpsc::Receiver<Request>,
-    ) -> Result<(), RoomError> {
+    ) -> Result<Ended, RoomError> {
         let mut batch = Vec::with_capacity(limits::BATCH_COMMANDS_MAX);
         loop {
             let deadline = self.deadline();
             tokio::select! {
                 count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX) => {
-                    if count == 0 {
-                        return Ok(());
-                    }
-                    if let Some(done) = self.take(&mut batch).await? {
-                        registry.remove(self.document.id());
+                    let ended = if count == 0 {
+                        Some(Ended::Idle)
+                    } else {
+                        self.take(&mut batch).await?
+                    };
+                    if let Some(ended) = ended {
+                        inbox.close();
                         self.unload().await;
-                        // The one who asked may have gone; then nobody waits.
-                        let _gone = done.send(());
-                        return Ok(());
+                        return Ok(ended);
                     }
                 }
                 () = sleep_until(deadline) => {
@@ -170,7 +198,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                         && registry.remove_idle(self.document.id(), inbox)
                     {
                         self.unload().await;
-                        return Ok(());
+                        return Ok(Ended::Idle);
                     }
                 }
             }
@@ -185,46 +213,50 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         Instant::now() + after
     }
 
-    /// One round. Returns whom to tell when the room is to end.
-    async fn take(
-        &mut self,
-        batch: &mut Vec<Request>,
-    ) -> Result<Option<oneshot::Sender<()>>, RoomError> {
+    /// One round. Returns why the room is to end, if it is.
+    async fn take(&mut self, batch: &mut Vec<Request>) -> Result<Option<Ended>, RoomError> {
         let mut commands = Vec::with_capacity(batch.len());
         let mut snapshots = Vec::new();
-        let mut close = None;
+        let mut ended = None;
         let mut steps = 0_u64;
+        let mut leaving = Vec::new();
         for request in batch.drain(..) {
             match request {
                 Request::Command(mut command) => {
-                    if self.follows_a_join(&command) || steps > limits::TRANSFORM_STEPS_MAX {
-                        // Whoever comes before need not wait for a batch of costly edits.
+                    if self.follows_a_join(&command)
+                        || is_leave_of_author(&command, &commands)
+                        || steps > limits::TRANSFORM_STEPS_MAX
+                    {
+                        // The last, so that nobody waits for all of many costly edits at once.
                         self.commit(std::mem::take(&mut commands)).await?;
                         steps = 0;
                     }
                     self.prepare(&mut command).await?;
                     steps = steps.saturating_add(self.steps(&command));
+                    if let Command::Leave { session } = &command {
+                        leaving.push(*session);
+                    }
                     commands.push(command);
                 }
-                Request::Join(command, session, outbox) => {
-                    self.outboxes.insert(session, outbox);
+                Request::Join(command, session, feed) => {
+                    self.feeds.insert(session, feed);
                     commands.push(command);
                 }
                 Request::Snapshot(reply) => snapshots.push(reply),
-                Request::Close(code, done) => close = Some((code, done)),
+                Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
             }
         }
         self.commit(commands).await?;
+        for session in leaving {
+            if let Some(feed) = self.feeds.remove(&session) {
+                feed.end(End::Left);
+            }
+        }
         for reply in snapshots {
             // The one who asked may have gone.
             let _gone = reply.send(self.document.snapshot());
         }
-        Ok(close.map(|(code, done)| {
-            for (_, outbox) in self.outboxes.drain() {
-                outbox.close(code);
-            }
-            done
-        }))
+        Ok(ended)
     }
 
     /// A submission from before the window is advanced as its session's, and the session of a join
@@ -261,12 +293,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 }
             }
             Command::CatchUp { session, .. } => {
-                if let Some(outbox) = self.outboxes.get(session) {
-                    outbox.resume();
+                if let Some(feed) = self.feeds.get(session) {
+                    feed.resume();
                 }
-            }
-            Command::Leave { session } => {
-                self.outboxes.remove(session);
             }
             _ => {}
         }
@@ -311,11 +340,11 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     fn deliver(&mut self, events: Vec<(SessionId, Event)>) {
         for (session, event) in events {
             if let Event::Closed(reason) = event {
-                if let Some(outbox) = self.outboxes.remove(&session) {
-                    outbox.close(code(reason));
+                if let Some(feed) = self.feeds.remove(&session) {
+                    feed.end(End::Closed(code(reason)));
                 }
-            } else if let Some(outbox) = self.outboxes.get(&session)
-                && outbox.push(event).is_err()
+            } else if let Some(feed) = self.feeds.get(&session)
+                && feed.push(event).is_err()
             {
                 self.document.mark_behind(session);
             }
@@ -366,6 +395,16 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 }
 
+/// What a session has submitted before it leaves is committed before, so that it is told of it.
+fn is_leave_of_author(command: &Command, before: &[Command]) -> bool {
+    let Command::Leave { session: leaving } = command else {
+        return false;
+    };
+    before
+        .iter()
+        .any(|command| matches!(command, Command::Submit { session, .. } if session == leaving))
+}
+
 /// Does work of about this many steps: other documents must not wait for a large one.
 fn off_async_threads<T>(steps: u64, work: impl FnOnce() -> T) -> T {
     if steps > STEPS_INLINE_MAX {
@@ -389,10 +428,132 @@ fn code(reason: CloseReason) -> ErrorCode {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+    use motet_document::{Access, Member, Submission};
     use motet_log::MemoryLog;
+    use motet_model::{Change, Checkpoint, ClientId, UserId};
+    use tokio::sync::Notify;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::{clock::SystemClock, collab::outbox::Outbox};
+
+    const ID: DocumentId = DocumentId::from_bytes([7; 16]);
+    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
+
+    /// A log with a fault: whoever appends to it panics.
+    struct Faulty;
+
+    impl DocumentLog for Faulty {
+        async fn append(
+            &self,
+            _: DocumentId,
+            _: Revision,
+            _: Vec<Change>,
+        ) -> Result<Revision, LogError> {
+            panic!("a fault of the server, as the test wants it")
+        }
+
+        async fn head(&self, _: DocumentId) -> Result<Revision, LogError> {
+            Ok(Revision::ZERO)
+        }
+
+        async fn read(
+            &self,
+            _: DocumentId,
+            _: Revision,
+            _: usize,
+        ) -> Result<Vec<Change>, LogError> {
+            Ok(Vec::new())
+        }
+
+        async fn checkpoint(
+            &self,
+            _: DocumentId,
+            _: Revision,
+        ) -> Result<Option<Checkpoint>, LogError> {
+            Ok(None)
+        }
+
+        async fn put_checkpoint(&self, _: DocumentId, _: Checkpoint) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        async fn delete(&self, _: DocumentId) -> Result<(), LogError> {
+            Ok(())
+        }
+    }
+
+    async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Arc<L>>>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("catalog.db");
+        let catalog = Catalog::open_sqlite(&file).await.unwrap();
+        let registry = Registry::new(Shared {
+            log: Arc::new(log),
+            catalog,
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+        });
+        (dir, registry)
+    }
+
+    fn join() -> (Request, Arc<Outbox>) {
+        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new())));
+        let member = Member {
+            user: UserId::from_bytes([1; 16]),
+            name: "Ada".into(),
+            access: Access::Write,
+        };
+        let command = Command::Join {
+            session: SESSION,
+            member,
+            client_id: ClientId::from(SESSION),
+            from: None,
+        };
+        let request = Request::Join(command, SESSION, Feed::new(Arc::clone(&outbox)));
+        (request, outbox)
+    }
+
+    #[tokio::test]
+    async fn a_room_that_panics_makes_place_for_another() {
+        let (_dir, registry) = registry(Faulty).await;
+        let room = registry.open(ID).unwrap();
+        let (request, outbox) = join();
+        room.send(request).await.unwrap();
+        let edit = motet_ot::decode(br#"{"ops":[{"insert":"a"}]}"#).unwrap();
+        let command = Command::Submit {
+            session: SESSION,
+            submission: Submission::new(Revision::ZERO, 1, edit),
+        };
+        room.send(Request::Command(command)).await.unwrap();
+        room.closed().await;
+        let end = End::Closed(ErrorCode::Internal);
+        assert_eq!(outbox.take().end, Some(end));
+        assert_eq!(
+            asked(&registry.open(ID).unwrap()).await.revision,
+            Revision::ZERO
+        );
+    }
+
+    #[tokio::test]
+    async fn who_joins_while_the_room_is_closed_is_told() {
+        let (_dir, registry) = registry(MemoryLog::default()).await;
+        let room = registry.open(ID).unwrap();
+        let (done, ended) = oneshot::channel();
+        let mut waiting = Vec::new();
+        room.send(Request::Close(ErrorCode::NotFound, done))
+            .await
+            .unwrap();
+        while let Ok(permit) = room.try_reserve() {
+            let (request, outbox) = join();
+            permit.send(request);
+            waiting.push(outbox);
+        }
+        ended.await.unwrap();
+        assert!(!waiting.is_empty());
+        for outbox in waiting {
+            // Those of one client replace one another before the room ends.
+            assert!(outbox.take().end.is_some());
+        }
+    }
 
     async fn asked(room: &mpsc::Sender<Request>) -> Snapshot {
         let (tell, told) = oneshot::channel();
@@ -402,28 +563,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_that_nobody_holds_is_unloaded_and_opened_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("catalog.db");
-        let catalog = Catalog::open_sqlite(&file).await.unwrap();
-        let registry = Registry::new(Shared {
-            log: Arc::new(MemoryLog::default()),
-            catalog,
-            clock: Arc::new(SystemClock),
-            settings: Settings::default(),
-        });
+        let (_dir, registry) = registry(MemoryLog::default()).await;
         tokio::time::pause();
-        let id = DocumentId::from_bytes([7; 16]);
-        let room = registry.open(id).unwrap();
+        let room = registry.open(ID).unwrap();
         asked(&room).await;
         tokio::time::sleep(3 * IDLE).await;
-        assert!(registry.get(id).is_some(), "somebody may still ask it");
+        assert!(registry.get(ID).is_some(), "somebody may still ask it");
         asked(&room).await;
 
         drop(room);
         tokio::time::sleep(3 * IDLE).await;
-        assert!(registry.get(id).is_none());
+        assert!(registry.get(ID).is_none());
         assert_eq!(
-            asked(&registry.open(id).unwrap()).await.revision,
+            asked(&registry.open(ID).unwrap()).await.revision,
             Revision::ZERO
         );
     }

@@ -39,8 +39,17 @@ pub(crate) struct Session {
     sent: AtomicU64,
     /// The latest `seq` that is known to be used, for the short forms.
     last_seq: AtomicU64,
-    /// The client has been sent where it starts from, or never will be.
-    started: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far the client has been told of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Joining,
+    /// It has been sent where it starts from.
+    Started,
+    /// It has been told that the session is over.
+    Ended,
 }
 
 impl std::ops::Deref for Session {
@@ -82,20 +91,29 @@ impl Session {
             identity,
             sent,
             last_seq,
-            started: watch::Sender::new(false),
+            stage: watch::Sender::new(Stage::Joining),
         }
     }
 
-    /// Waits until the client has been sent where it starts from.
+    /// Waits until the client has been sent where it starts from, or never will be.
     pub(crate) async fn started(&self) {
-        // The sender is `self`, so it cannot be gone.
-        let mut started = self.started.subscribe();
-        let _started = started.wait_for(|started| *started).await;
+        self.reached(Stage::Started).await;
     }
 
-    /// Nobody need wait for the start any more.
+    /// Waits until the session is over.
+    pub(crate) async fn ended(&self) {
+        self.reached(Stage::Ended).await;
+    }
+
+    /// The session is over, and the connection has forgotten it.
     pub(crate) fn end(&self) {
-        self.started.send_replace(true);
+        self.stage.send_replace(Stage::Ended);
+    }
+
+    async fn reached(&self, stage: Stage) {
+        // The sender is `self`, so it cannot be gone.
+        let mut now = self.stage.subscribe();
+        let _reached = now.wait_for(|now| *now >= stage).await;
     }
 
     /// Gives the document a command. If the room has ended, so has this session.
@@ -158,7 +176,7 @@ impl Session {
     fn joined(&self, joined: &Joined) -> Body {
         self.sent.store(joined.revision.get(), Ordering::Release);
         self.used_seq(joined.last_seq);
-        self.started.send_replace(true);
+        self.stage.send_replace(Stage::Started);
         let content = joined
             .content
             .as_ref()

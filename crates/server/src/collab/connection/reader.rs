@@ -261,13 +261,9 @@ impl Reader {
                 data: data.map(Into::into),
             },
             ClientMessage::Leave => {
-                self.shared.sessions().remove(&session.document);
-                self.shared
-                    .answer(session.name(), ot::encode(&ServerMessage::LeftDocument {}));
-                if self.single.is_some() {
-                    self.shared.close(close::NORMAL);
-                }
-                Command::Leave { session: id }
+                session.tell(Command::Leave { session: id }).await;
+                // What the client says next must not meet the session: it may join anew.
+                return session.ended().await;
             }
             ClientMessage::Auth { .. } | ClientMessage::Join { .. } | ClientMessage::Ping => return,
         };

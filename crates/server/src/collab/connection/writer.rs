@@ -9,13 +9,14 @@ use motet_log::DocumentLog;
 use motet_model::{DocumentId, limits};
 use motet_protocol::{
     ErrorCode, close,
-    ot::{self, Body},
+    ot::{self, Body, ServerMessage},
 };
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Shared;
 use crate::collab::{
     Collab,
+    outbox::End,
     session::{Next, Session, error},
 };
 
@@ -83,8 +84,8 @@ impl Writer {
                     more => next = more,
                 }
             }
-            if let Some(code) = taken.closed {
-                self.end(&session, code, &mut messages, &mut close);
+            if let Some(end) = taken.end {
+                self.end(&session, end, &mut messages, &mut close);
             } else if next != Next::Rest {
                 follow.push((session, next));
             }
@@ -96,12 +97,12 @@ impl Writer {
         Ok(close)
     }
 
-    /// A document has ended a session: the client is told, and on a connection to just that
-    /// document the connection ends too.
+    /// A session is over: the client is told, and on a connection to just that document the
+    /// connection ends too.
     fn end(
         &self,
         session: &Arc<Session>,
-        code: ErrorCode,
+        end: End,
         messages: &mut Vec<(Option<DocumentId>, Body)>,
         close: &mut Option<u16>,
     ) {
@@ -115,9 +116,20 @@ impl Writer {
         }
         drop(sessions);
         session.end();
-        messages.push((session.name(), error(code, message_for(code), None)));
-        if !session.named {
-            close.get_or_insert(code.close_code().unwrap_or(close::BAD_REQUEST));
+        let code = match end {
+            End::Left => {
+                let left = ot::encode(&ServerMessage::LeftDocument {});
+                messages.push((session.name(), left));
+                close::NORMAL
+            }
+            End::Closed(code) => {
+                messages.push((session.name(), error(code, message_for(code), None)));
+                code.close_code().unwrap_or(close::BAD_REQUEST)
+            }
+            End::Unread => close::POLICY,
+        };
+        if !session.named || end == End::Unread {
+            close.get_or_insert(code);
         }
     }
 
@@ -135,7 +147,7 @@ impl Writer {
                     Ok(changes) if !changes.is_empty() => changes,
                     _ => {
                         // The document finds out for itself, and says more.
-                        session.outbox.close(ErrorCode::Unavailable);
+                        session.outbox.end(End::Closed(ErrorCode::Unavailable));
                         return Ok(());
                     }
                 };

@@ -318,13 +318,8 @@ impl Document {
                 self.sessions.heard(session, now_ms);
                 let seq = submission.seq();
                 if let Err(reject) = self.submit(plan, now_ms, session, submission) {
-                    plan.replies.push((
-                        session,
-                        Event::Rejected {
-                            seq: Some(seq),
-                            reject,
-                        },
-                    ));
+                    plan.replies
+                        .push((session, Event::Rejected { seq, reject }));
                 }
             }
             Command::CatchUp { session, after } => self.catch_up(plan, session, after),
@@ -415,11 +410,10 @@ impl Document {
                 head: self.head,
             });
         }
-        let seq = submission.seq();
         let key = (author, client_id);
         let last = self.clients.last(&key);
-        if let Some(last) = last.filter(|last| last.seq == seq) {
-            self.acknowledge_again(plan, id, seq, last.revision);
+        if let Some(last) = last.filter(|last| submission.seq() == Some(last.seq)) {
+            self.acknowledge_again(plan, id, last.seq, last.revision);
             return Ok(());
         }
         if self.is_too_far_behind(&submission) {
@@ -433,11 +427,12 @@ impl Document {
         for entry in passed.expect("the caller advances a submission to the window") {
             submission.pass(author, &key.1, &entry.change, &entry.delta);
         }
+        let last_seq = last.map_or(0, |last| last.seq);
+        let seq = submission.seq().unwrap_or(last_seq + 1);
         if let Some(revision) = submission.committed_as() {
             self.acknowledge_again(plan, id, seq, revision);
             return Ok(());
         }
-        let last_seq = last.map_or(0, |last| last.seq);
         if seq <= last_seq {
             return Err(Reject::SeqReused {
                 seq,

@@ -12,7 +12,8 @@ use crate::checkpoint::OpenError;
 #[derive(Clone, Debug)]
 pub struct Submission {
     base: Revision,
-    seq: u64,
+    /// `None`: the document counts.
+    seq: Option<u64>,
     delta: Delta,
     /// How much of the document the delta needs, however its last operation was written: `Delta`
     /// drops a trailing retain, and a retain past the end is a client's error worth telling.
@@ -25,13 +26,23 @@ impl Submission {
     /// A delta made on the document at `base`, numbered `seq` by its client.
     #[must_use]
     pub fn new(base: Revision, seq: u64, decoded: Decoded) -> Self {
+        Self {
+            seq: Some(seq),
+            ..Self::unnumbered(base, decoded)
+        }
+    }
+
+    /// A delta made on the document at `base`, which gets its client's next number when it is
+    /// planned. Sent again, it is another submission.
+    #[must_use]
+    pub fn unnumbered(base: Revision, decoded: Decoded) -> Self {
         let Decoded {
             delta,
             extent_utf16,
         } = decoded;
         Self {
             base,
-            seq,
+            seq: None,
             delta,
             extent_utf16,
             committed_as: None,
@@ -44,9 +55,9 @@ impl Submission {
         self.base
     }
 
-    /// The client's number.
+    /// The client's number, if it gave one.
     #[must_use]
-    pub fn seq(&self) -> u64 {
+    pub fn seq(&self) -> Option<u64> {
         self.seq
     }
 
@@ -108,7 +119,8 @@ impl Submission {
         if self.committed_as.is_some() {
             return;
         }
-        if change.seq == self.seq && change.client_id == *client_id && change.author == author {
+        if Some(change.seq) == self.seq && change.client_id == *client_id && change.author == author
+        {
             self.committed_as = Some(self.base);
             return;
         }

@@ -8,6 +8,15 @@ pub const CLIENT_ID_BYTES_MAX: usize = 64;
 /// Largest message that a client may send.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// Most messages in one frame.
+pub const MESSAGES_PER_FRAME_MAX: usize = 1_000;
+
+/// Largest frame that is looked at before its sender is known.
+pub const UNAUTHENTICATED_BYTES_MAX: usize = 16 << 10;
+
+/// Largest number on the wire: every JSON reader takes it exactly.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
 /// Largest document, in UTF-16 code units.
 pub const DOCUMENT_LEN_UTF16_MAX: usize = 64 << 20;
 

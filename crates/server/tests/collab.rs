@@ -681,3 +681,51 @@ async fn a_client_that_asks_without_reading_is_cut_off() {
     }
     assert_eq!(viewer.expect_close().await.1, Some(1008));
 }
+
+#[tokio::test]
+async fn strangers_are_not_listened_to_for_long() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let many = format!("[{}0]", "0,".repeat(1_500));
+    let large = format!("[{}0]", "0,".repeat(2_000_000));
+    let ended = [
+        (many, "too_large", 1009),
+        (large, "too_large", 1009),
+        ("[0,0]".to_owned(), "unauthenticated", 4401),
+    ];
+    for (frame, code, close) in ended {
+        let mut client = server.connect("/collab").await;
+        client.send_text(frame).await;
+        assert_eq!(client.expect("error").await["code"], code);
+        // Nothing after it is answered.
+        assert_eq!(client.expect_close().await, (None, Some(close)));
+    }
+}
+
+#[tokio::test]
+async fn a_refused_edit_does_not_use_its_number() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let (mut a, _) = server.join(&ada, &document, "a").await;
+    let most = (1_u64 << 53) - 1;
+    a.submit(most, 0, json!([{ "retain": 9 }])).await;
+    assert_eq!(a.expect("error").await["code"], "out_of_range");
+    a.submit(u64::MAX, 0, json!([{ "insert": "x" }])).await;
+    let error = a.expect("error").await;
+    assert_eq!(
+        (&error["code"], &error["seq"]),
+        (&json!("invalid_message"), &json!(u64::MAX))
+    );
+    a.send(&json!({ "type": "insert", "pos": 0, "text": "x" }))
+        .await;
+    assert_eq!(a.expect("ack").await["seq"], 1);
+    // Numbered and counted in one go, too.
+    a.submit(2, 1, json!([{ "insert": "y" }])).await;
+    a.send(&json!({ "type": "insert", "pos": 0, "text": "z" }))
+        .await;
+    assert_eq!(a.expect("ack").await["seq"], 2);
+    assert_eq!(a.expect("ack").await["seq"], 3);
+    assert_eq!(server.document(&ada, &document).0, 3);
+}

@@ -96,7 +96,8 @@ impl Server {
 
     /// A message as it came over the wire.
     pub(crate) fn receive(&mut self, session: SessionId, message: &Value) -> Result<(), String> {
-        let decoded = ot::decode(&message.to_string()).map_err(|refused| refused.message)?;
+        let text = message.to_string();
+        let decoded = ot::decode(&text).map_err(|refused| refused.message)?;
         for incoming in decoded {
             let message = incoming.message.map_err(|refused| refused.message)?;
             match message {

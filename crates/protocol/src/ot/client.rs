@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use motet_model::{ClientId, DocumentId, Revision, limits};
 use motet_ot::{DecodeError, Decoded};
-use serde::Deserialize;
-use serde_json::{error::Category, value::RawValue};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::{Number, error::Category, value::RawValue};
 
 use crate::ErrorCode;
 
@@ -104,38 +107,80 @@ struct Fields<'a> {
     revision: Option<Revision>,
     #[serde(borrow)]
     operation: Option<&'a RawValue>,
-    pos: Option<i64>,
-    len: Option<i64>,
+    pos: Option<Number>,
+    len: Option<Number>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
     attributes: Option<&'a RawValue>,
-    position: Option<i64>,
-    anchor: Option<i64>,
-    head: Option<i64>,
+    position: Option<Number>,
+    anchor: Option<Number>,
+    head: Option<Number>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
 
-/// Reads a text frame: each of its messages, understood or refused.
+/// What an error can name, whatever is wrong with the rest.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    document_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    seq: Option<&'a RawValue>,
+}
+
+/// The texts of the messages of a frame: as many as a frame may hold.
+struct Texts<'a>(Vec<&'a str>);
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(TextsVisitor)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at most {} messages", limits::MESSAGES_PER_FRAME_MAX)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(raw) = seq.next_element::<&RawValue>()? {
+            if texts.len() == limits::MESSAGES_PER_FRAME_MAX {
+                return Err(serde::de::Error::invalid_length(texts.len() + 1, &self));
+            }
+            texts.push(raw.get());
+        }
+        Ok(Texts(texts))
+    }
+}
+
+/// Reads a text frame: each of its messages, understood or refused. A message is read when it is
+/// asked for, so a frame costs little more than its text.
 ///
 /// # Errors
 ///
-/// The frame as a whole is not JSON, or neither an object nor an array.
-pub fn decode(text: &str) -> Result<Vec<Incoming>, Refused> {
-    let invalid = |error: serde_json::Error| {
-        Refused::new(
+/// `InvalidJson`: the frame as a whole is not JSON, or neither an object nor an array. `TooLarge`: it
+/// holds more than [`limits::MESSAGES_PER_FRAME_MAX`] messages.
+pub fn decode(text: &str) -> Result<impl Iterator<Item = Incoming>, Refused> {
+    let invalid = |error: serde_json::Error| match error.classify() {
+        Category::Data => Refused::new(ErrorCode::TooLarge, error.to_string()),
+        _ => Refused::new(
             ErrorCode::InvalidJson,
             format!("the frame is not JSON: {error}"),
-        )
+        ),
     };
-    match text.trim_ascii_start().as_bytes().first() {
+    let texts = match text.trim_ascii_start().as_bytes().first() {
         // The common case, without a second pass to find the end of each message.
-        Some(b'{') => Ok(vec![message(text)]),
-        Some(b'[') => {
-            let messages: Vec<&RawValue> = serde_json::from_str(text).map_err(invalid)?;
-            Ok(messages.into_iter().map(|raw| message(raw.get())).collect())
-        }
+        Some(b'{') => Ok(vec![text]),
+        Some(b'[') => serde_json::from_str::<Texts<'_>>(text)
+            .map(|texts| texts.0)
+            .map_err(invalid),
         _ => {
             serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(invalid)?;
             Err(Refused::new(
@@ -143,7 +188,8 @@ pub fn decode(text: &str) -> Result<Vec<Incoming>, Refused> {
                 "a frame holds a JSON object, or an array of objects",
             ))
         }
-    }
+    };
+    Ok(texts?.into_iter().map(message))
 }
 
 fn message(text: &str) -> Incoming {
@@ -157,18 +203,9 @@ fn message(text: &str) -> Incoming {
     }
     let fields = match serde_json::from_str::<Fields<'_>>(text) {
         Ok(fields) => fields,
-        Err(error) => {
-            let code = match error.classify() {
-                Category::Data => ErrorCode::InvalidMessage,
-                _ => ErrorCode::InvalidJson,
-            };
-            let message = Err(Refused::new(code, error.to_string()));
-            return Incoming {
-                document: None,
-                message,
-            };
-        }
+        Err(error) => return malformed(text, &error),
     };
+    let seq = fields.seq;
     let document = match fields
         .document_id
         .as_deref()
@@ -178,16 +215,38 @@ fn message(text: &str) -> Incoming {
         Ok(document) => document,
         Err(error) => {
             // There can be no document of that name.
-            let message = Err(Refused::new(ErrorCode::NotFound, error.to_string()));
+            let refused = Refused::new(ErrorCode::NotFound, error.to_string());
             return Incoming {
                 document: None,
-                message,
+                message: Err(Refused { seq, ..refused }),
             };
         }
     };
-    let seq = fields.seq;
     let message = understand(document, fields).map_err(|refused| Refused { seq, ..refused });
     Incoming { document, message }
+}
+
+/// A message of which some field is not what it should be. The sender must still learn which of its
+/// submissions that was.
+fn malformed(text: &str, error: &serde_json::Error) -> Incoming {
+    let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text) else {
+        let code = match error.classify() {
+            Category::Data => ErrorCode::InvalidMessage,
+            _ => ErrorCode::InvalidJson,
+        };
+        return Incoming {
+            document: None,
+            message: Err(Refused::new(code, error.to_string())),
+        };
+    };
+    let refused = invalid(error.to_string());
+    let seq = envelope.seq.and_then(|raw| raw.get().parse().ok());
+    let document = envelope.document_id.map(RawValue::get);
+    let document = document.and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
+    Incoming {
+        document: document.and_then(|name| name.parse().ok()),
+        message: Err(Refused { seq, ..refused }),
+    }
 }
 
 fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<ClientMessage, Refused> {
@@ -202,12 +261,12 @@ fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<Client
                 .map(|id| id.parse())
                 .transpose()
                 .map_err(|error: motet_model::IdError| invalid(error.to_string()))?,
-            revision: fields.revision,
+            revision: fields.revision.map(revision).transpose()?,
         },
         "leave_document" => ClientMessage::Leave,
         "edit_operation" => ClientMessage::Edit {
-            seq: required("seq", fields.seq)?,
-            revision: required("revision", fields.revision)?,
+            seq: integer("seq", required("seq", fields.seq)?)?,
+            revision: revision(required("revision", fields.revision)?)?,
             operation: decode_delta(required("operation", fields.operation)?.get())?,
         },
         "insert" => {
@@ -230,7 +289,7 @@ fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<Client
             let at = position("position", required("position", fields.position)?)?;
             ClientMessage::Select {
                 selection: Some((at, at)),
-                revision: fields.revision,
+                revision: fields.revision.map(revision).transpose()?,
             }
         }
         "selection_update" => {
@@ -243,7 +302,7 @@ fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<Client
             };
             ClientMessage::Select {
                 selection,
-                revision: fields.revision,
+                revision: fields.revision.map(revision).transpose()?,
             }
         }
         "presence_update" => ClientMessage::Describe {
@@ -268,19 +327,38 @@ fn invalid(message: impl Into<String>) -> Refused {
     Refused::new(ErrorCode::InvalidMessage, message)
 }
 
-/// A position or length: negative ones deserve a clearer answer than "not an unsigned number".
-fn position(name: &str, value: i64) -> Result<usize, Refused> {
-    usize::try_from(value).map_err(|_| {
-        Refused::new(
-            ErrorCode::OutOfRange,
-            format!("{name} is negative: {value}"),
-        )
-    })
+/// Counting on from a number must not overflow, here or where it is a double.
+fn integer(name: &str, value: u64) -> Result<u64, Refused> {
+    if value <= limits::INTEGER_MAX {
+        Ok(value)
+    } else {
+        Err(invalid(format!("{name} is past 2^53 - 1: {value}")))
+    }
+}
+
+fn revision(value: Revision) -> Result<Revision, Refused> {
+    integer("revision", value.get()).map(Revision::new)
+}
+
+/// A position or length: one that no document has deserves a clearer answer than "not a number".
+fn position(name: &str, value: Number) -> Result<usize, Refused> {
+    let exact = value.as_u64().filter(|at| *at <= limits::INTEGER_MAX);
+    if let Some(position) = exact.and_then(|at| usize::try_from(at).ok()) {
+        return Ok(position);
+    }
+    let double = value.as_f64().filter(|_| value.is_f64());
+    if double.is_some_and(|at| at.abs() < limits::INTEGER_MAX as f64) {
+        return Err(invalid(format!("{name} is not a whole number: {value}")));
+    }
+    Err(Refused::new(
+        ErrorCode::OutOfRange,
+        format!("{name} is negative, or past the end of any document: {value}"),
+    ))
 }
 
 /// A short form is spelled out as a delta and read as one, so that both obey the same rules.
 fn short(
-    pos: Option<i64>,
+    pos: Option<Number>,
     edit: String,
     attributes: Option<&RawValue>,
 ) -> Result<ClientMessage, Refused> {
@@ -332,8 +410,10 @@ mod tests {
 
     #[test]
     fn a_message_is_an_object() {
-        let messages =
-            decode(r#"[["ping",null,null,null,null,null,null],{"type":"ping"}]"#).unwrap();
+        let messages: Vec<_> =
+            decode(r#"[["ping",null,null,null,null,null,null],{"type":"ping"}]"#)
+                .unwrap()
+                .collect();
         let [wrong, right] = messages.as_slice() else {
             panic!("two messages")
         };
@@ -344,12 +424,97 @@ mod tests {
         assert!(matches!(right.message, Ok(ClientMessage::Ping)));
     }
 
+    #[test]
+    fn a_frame_holds_only_so_many_messages() {
+        let frame = |messages: usize| format!("[{}]", vec!["0"; messages].join(","));
+        let most = limits::MESSAGES_PER_FRAME_MAX;
+        assert_eq!(decode(&frame(most)).unwrap().count(), most);
+        let refused = decode(&frame(most + 1)).map(drop).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::TooLarge);
+        // Where it ends does not matter any more.
+        let refused = decode(&frame(most + 1)[..2 * most + 2]).map(drop);
+        assert_eq!(refused.unwrap_err().code, ErrorCode::TooLarge);
+    }
+
+    #[test]
+    fn an_error_names_the_document_and_the_submission_whatever_else_is_wrong() {
+        let document = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let cases = [
+            (
+                r#""revision":"one","operation":{"ops":[]}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#""revision":-1,"operation":{"ops":[]}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#""revision":1e999,"operation":{"ops":[]}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#""revision":9007199254740992,"operation":{"ops":[]}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (r#""revision":1"#, ErrorCode::InvalidMessage),
+            (r#""revision":1,"operation":7"#, ErrorCode::InvalidOperation),
+        ];
+        for (rest, code) in cases {
+            let text =
+                format!(r#"{{"type":"edit_operation","documentId":"{document}","seq":7,{rest}}}"#);
+            let incoming = decode(&text).unwrap().next().unwrap();
+            assert_eq!(incoming.document, document.parse().ok(), "{rest}");
+            let refused = incoming.message.unwrap_err();
+            assert_eq!((refused.code, refused.seq), (code, Some(7)), "{rest}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_positions_have_an_end() {
+        let cases = [
+            (
+                r#"{"type":"cursor_update","position":9223372036854775808}"#,
+                ErrorCode::OutOfRange,
+            ),
+            (
+                r#"{"type":"cursor_update","position":18446744073709551616}"#,
+                ErrorCode::OutOfRange,
+            ),
+            (
+                r#"{"type":"cursor_update","position":-1}"#,
+                ErrorCode::OutOfRange,
+            ),
+            (
+                r#"{"type":"cursor_update","position":1.5}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#"{"type":"cursor_update","position":"1"}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#"{"type":"edit_operation","seq":9007199254740992,"revision":1,"operation":{"ops":[]}}"#,
+                ErrorCode::InvalidMessage,
+            ),
+            (
+                r#"{"type":"edit_operation","seq":18446744073709551615,"revision":1,"operation":{"ops":[]}}"#,
+                ErrorCode::InvalidMessage,
+            ),
+        ];
+        for (text, code) in cases {
+            let incoming = decode(text).unwrap().next().unwrap();
+            assert_eq!(incoming.message.unwrap_err().code, code, "{text}");
+        }
+        let most = r#"{"type":"cursor_update","position":9007199254740991}"#;
+        assert!(decode(most).unwrap().next().unwrap().message.is_ok());
+    }
+
     proptest! {
         #[test]
         fn any_text_is_taken(text in ".{0,200}") {
             if let Ok(messages) = decode(&text) {
                 let bracketed = text.contains(['{', '[']);
-                prop_assert!(bracketed || messages.is_empty());
+                prop_assert!(messages.count() == 0 || bracketed);
             }
         }
 
@@ -365,7 +530,7 @@ mod tests {
             let at = at.index(chars.len());
             chars[at] = with;
             let text: String = chars.into_iter().collect();
-            for incoming in decode(&text).unwrap_or_default() {
+            for incoming in decode(&text).into_iter().flatten() {
                 if let Err(refused) = incoming.message {
                     prop_assert!(!refused.message.is_empty());
                 }

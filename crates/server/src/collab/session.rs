@@ -37,8 +37,6 @@ pub(crate) struct Session {
     identity: Identity,
     /// The revision that the client was last sent.
     sent: AtomicU64,
-    /// The latest `seq` that is known to be used, for the short forms.
-    last_seq: AtomicU64,
     stage: watch::Sender<Stage>,
 }
 
@@ -86,11 +84,9 @@ pub(crate) enum Next {
 
 impl Session {
     pub(crate) fn new(identity: Identity) -> Self {
-        let (sent, last_seq) = (AtomicU64::new(0), AtomicU64::new(0));
         Self {
             identity,
-            sent,
-            last_seq,
+            sent: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Joining),
         }
     }
@@ -131,16 +127,6 @@ impl Session {
         Revision::new(self.sent.load(Ordering::Acquire))
     }
 
-    /// The number for the next submission in short form.
-    pub(crate) fn next_seq(&self) -> u64 {
-        self.last_seq.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// The client used this number.
-    pub(crate) fn used_seq(&self, seq: u64) {
-        self.last_seq.fetch_max(seq, Ordering::AcqRel);
-    }
-
     /// Appends the messages that `event` is on the wire.
     pub(crate) fn render(
         &self,
@@ -175,7 +161,6 @@ impl Session {
 
     fn joined(&self, joined: &Joined) -> Body {
         self.sent.store(joined.revision.get(), Ordering::Release);
-        self.used_seq(joined.last_seq);
         self.stage.send_replace(Stage::Started);
         let content = joined
             .content

@@ -86,6 +86,11 @@ impl Shared {
         self.writer.notify_one();
     }
 
+    /// Whether the connection is to end once the answers so far are sent.
+    fn is_closing(&self) -> bool {
+        self.answers().close.is_some()
+    }
+
     /// Tells the client why, and ends the connection.
     fn fail(&self, code: ErrorCode, message: &str) {
         self.answer(None, error(code, message, None));

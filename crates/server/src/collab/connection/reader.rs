@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{StreamExt, stream::SplitStream};
 use motet_document::{Command, Selection, Submission};
-use motet_model::{ClientId, DocumentId, Revision};
+use motet_model::{ClientId, DocumentId, Revision, limits};
 use motet_protocol::{
     ErrorCode, close,
     ot::{self, ClientMessage, Incoming, Refused, ServerMessage},
@@ -156,11 +156,21 @@ impl Reader {
     }
 
     async fn frame(&mut self, text: &str, opening: &mut Opening) {
+        if self.claims.is_none() && text.len() > limits::UNAUTHENTICATED_BYTES_MAX {
+            let message = "a frame of this size needs authentication first";
+            return self.shared.fail(ErrorCode::TooLarge, message);
+        }
         match ot::decode(text) {
-            Ok(messages) => {
-                for incoming in messages {
+            Ok(mut messages) => {
+                // What follows the message that ends a connection is not even read.
+                while !self.shared.is_closing()
+                    && let Some(incoming) = messages.next()
+                {
                     self.message(incoming, opening).await;
                 }
+            }
+            Err(refused) if refused.code == ErrorCode::TooLarge => {
+                self.shared.fail(refused.code, &refused.message);
             }
             Err(refused) => self.refuse(None, &refused),
         }
@@ -173,17 +183,17 @@ impl Reader {
         } else {
             document
         };
+        if self.claims.is_none() && !matches!(message, Ok(ClientMessage::Auth { .. })) {
+            return self
+                .shared
+                .fail(ErrorCode::Unauthenticated, "the first message must be auth");
+        }
         let message = match message {
             Ok(message) => message,
             Err(refused) => return self.refuse(named, &refused),
         };
         if let ClientMessage::Auth { token } = message {
             return self.authenticate(&token, opening).await;
-        }
-        if self.claims.is_none() {
-            return self
-                .shared
-                .fail(ErrorCode::Unauthenticated, "the first message must be auth");
         }
         match message {
             ClientMessage::Join {
@@ -226,7 +236,6 @@ impl Reader {
                 revision,
                 operation,
             } => {
-                session.used_seq(seq);
                 let submission = Submission::new(revision, seq, operation);
                 Command::Submit {
                     session: id,
@@ -235,7 +244,7 @@ impl Reader {
             }
             ClientMessage::ShortEdit { operation } => {
                 session.started().await;
-                let submission = Submission::new(session.sent(), session.next_seq(), operation);
+                let submission = Submission::unnumbered(session.sent(), operation);
                 Command::Submit {
                     session: id,
                     submission,

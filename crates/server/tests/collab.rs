@@ -7,7 +7,7 @@ mod support;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use support::{Heard, Server, data_dir};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 #[tokio::test]
 async fn two_clients_edit_one_document() {
@@ -728,4 +728,24 @@ async fn a_refused_edit_does_not_use_its_number() {
     assert_eq!(a.expect("ack").await["seq"], 2);
     assert_eq!(a.expect("ack").await["seq"], 3);
     assert_eq!(server.document(&ada, &document).0, 3);
+}
+
+#[tokio::test]
+async fn a_server_that_drains_takes_no_new_connections() {
+    let data = data_dir();
+    let mut server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    // It does not take leave, so the server waits for it.
+    let (_holds_on, _) = server.join(&ada, &document, "a").await;
+    server.drain();
+    // The server is gone after a while, and this with it.
+    while server.raw("GET", "/readyz", &[], None).0 != 503 {}
+    let address = format!("ws://{}/collab/{document}", server.address);
+    let refused = tokio_tungstenite::connect_async(address).await;
+    match refused {
+        Err(tungstenite::Error::Http(response)) => assert_eq!(response.status(), 503),
+        other => panic!("{other:?}"),
+    }
+    server.terminate();
 }

@@ -29,8 +29,8 @@ use std::{
 use axum::{
     Router,
     extract::{Path, Query, State, WebSocketUpgrade},
-    http::{HeaderMap, header},
-    response::Response,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
@@ -367,7 +367,11 @@ fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCod
 }
 
 /// Errors of a connection are told over the WebSocket: a browser cannot see an HTTP answer to it.
+/// While the server drains there is to be no connection at all, and load balancers do see the answer.
 fn accept(collab: Arc<Collab>, upgrade: WebSocketUpgrade, opening: Opening) -> Response {
+    if collab.registry.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
     let connections = collab.connections.clone();
     upgrade
         .max_message_size(collab.settings.message_bytes_max)

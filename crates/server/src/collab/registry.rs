@@ -88,6 +88,10 @@ impl<L: DocumentLog + Clone> Registry<L> {
         rooms.open.values().cloned().collect()
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
     fn lock(&self) -> MutexGuard<'_, Rooms> {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)

@@ -59,6 +59,12 @@ impl Server {
 
     /// SIGTERM, and waits for the orderly end.
     pub(crate) fn terminate(&mut self) {
+        self.drain();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// SIGTERM.
+    pub(crate) fn drain(&self) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -67,7 +73,6 @@ impl Server {
                 .unwrap()
                 .success()
         );
-        assert!(self.child.wait().unwrap().success());
     }
 
     /// A request with a JSON body and answer; the status too.

@@ -380,7 +380,11 @@ impl Document {
             last_seq: last.map_or(0, |last| last.seq),
             color,
             access,
-            presence: self.sessions.presence(&self.window, Some(id)),
+            // One that resumes is at an earlier revision; when it has caught up it is sent all.
+            presence: match from {
+                Some(_) => Vec::new(),
+                None => self.sessions.presence(&self.window, Some(id)),
+            },
         };
         plan.replies.push((id, Event::Joined(Box::new(joined))));
         if let Some(after) = from {

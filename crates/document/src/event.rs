@@ -66,7 +66,8 @@ pub struct Joined {
     pub color: u8,
     /// What the session may do.
     pub access: Access,
-    /// Who else is here; positions count in the document at the head.
+    /// Who else is here; positions count in the document at the head. Empty for a client that is not
+    /// there yet, whose catch-up ends with all of them.
     pub presence: Vec<Presence>,
 }
 

@@ -372,7 +372,14 @@ fn a_resume_is_sent_what_it_missed() {
     }
     let events = bench.run(vec![join(2, Access::Write, Some(7))]);
     assert_eq!(sent(&events, 2), [8, 9, 10]);
-    assert!(matches!(&events[0].1, Event::Joined(joined) if joined.content.is_none()));
+    assert!(matches!(&events[0].1, Event::Joined(joined)
+        if joined.content.is_none() && joined.presence.is_empty()));
+    let Some((_, Event::Presence(update))) = events.last() else {
+        panic!("presence comes at the revision that its positions count in: {events:?}")
+    };
+    assert!(update.reset);
+    let here: Vec<_> = update.joined.iter().map(|one| one.session).collect();
+    assert_eq!(here, [session(1), session(2)]);
     let events = bench.run(vec![join(3, Access::Write, Some(11))]);
     assert!(matches!(
         events.as_slice(),

@@ -6,7 +6,8 @@ mod support;
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use support::{Heard, Server, data_dir};
+use support::{Heard, PATIENCE, Server, data_dir};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 #[tokio::test]
@@ -584,21 +585,26 @@ async fn a_connection_that_breaks_while_it_waits_leaves_no_session() {
             .await;
         client.reset();
     }
-    // The server may not have seen the last resets yet; what it then turns away tells it.
-    let mut clients = Vec::new();
-    while clients.len() < MOST {
-        let mut client = server.connect(&path).await;
-        loop {
-            match client.next().await {
-                Heard::Message(message) if message["type"] == "document_state" => {
-                    clients.push(client);
-                    break;
+    // The server may not have seen the last resets yet; who is turned away tries again.
+    let all_join = async {
+        let mut clients = Vec::new();
+        while clients.len() < MOST {
+            let mut client = server.connect(&path).await;
+            loop {
+                match client.next().await {
+                    Heard::Message(message) if message["type"] == "document_state" => {
+                        clients.push(client);
+                        break;
+                    }
+                    Heard::Message(_) => {}
+                    Heard::Closed(_) => break,
                 }
-                Heard::Message(_) => {}
-                Heard::Closed(_) => break,
             }
         }
-    }
+    };
+    timeout(PATIENCE, all_join)
+        .await
+        .expect("the document is full of ghosts");
 }
 
 #[tokio::test]
@@ -622,8 +628,7 @@ async fn a_token_expires_also_while_the_client_keeps_sending() {
             }
         }
     };
-    let patience = std::time::Duration::from_secs(20);
-    let code = tokio::time::timeout(patience, ended).await.unwrap();
+    let code = timeout(PATIENCE, ended).await.unwrap();
     assert_eq!(code, Some(4401));
     sending.abort();
 }

@@ -1,0 +1,52 @@
+//! What a document was at one time: how far each client had come, and what was deleted.
+//!
+//! Follows `Snapshot` of Yjs 13.6.
+
+use crate::encoding::Reader;
+use crate::{
+    DecodeError, IdSet, Replica, StateVector, Version,
+    update::{read_id_set, read_state_vector, write_id_set, write_state_vector},
+};
+
+/// A point in the history of a document; what it looked like is in a replica that forgets nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What had been made.
+    pub made: StateVector,
+    /// What of it had been deleted.
+    pub deleted: IdSet,
+}
+
+impl Snapshot {
+    /// As Yjs writes it.
+    #[must_use]
+    pub fn encode(&self, version: Version) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_id_set(&mut bytes, &self.deleted, version == Version::V2);
+        bytes.extend(write_state_vector(&self.made));
+        bytes
+    }
+
+    /// From Yjs's bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`DecodeError`] says.
+    pub fn decode(bytes: &[u8], version: Version) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let deleted = read_id_set(&mut reader, version == Version::V2)?;
+        let made = read_state_vector(&mut reader)?;
+        Ok(Self { made, deleted })
+    }
+}
+
+impl Replica {
+    /// Where the document is now. O(n).
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            made: self.state_vector(),
+            deleted: self.deleted(),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What runs hold.
+//!
+//! Text stands in two long buffers, so that a run is no more than an offset; a split costs nothing, and
+//! typing on extends the last run. What is freed leaves a hole, and when there are more holes than text
+//! the replica moves the text together. Other content stands in a list.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value as Json;
+
+use super::{Handle, NONE, run::FORMAT_KEY_SHIFT};
+use crate::encoding::{any_to_json, json_to_any};
+
+/// What is neither text nor a format nor a type.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    None,
+    /// lib0's values, one after another: the bytes from `start` to `end`.
+    Any {
+        bytes: Arc<[u8]>,
+        start: u32,
+        end: u32,
+    },
+    /// Strings of JSON, each after its length.
+    Json {
+        bytes: Arc<[u8]>,
+        start: u32,
+        end: u32,
+    },
+    Binary(Arc<[u8]>),
+    Embed(Scalar),
+    Doc {
+        guid: Arc<str>,
+        options: Arc<[u8]>,
+    },
+}
+
+/// A value as it came: JSON text in update v1, lib0's bytes in v2.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scalar {
+    Json(Arc<str>),
+    Any(Arc<[u8]>),
+}
+
+impl Scalar {
+    /// `bytes` have been checked to be text if they are JSON.
+    pub(crate) fn new(is_json: bool, bytes: &[u8]) -> Self {
+        if is_json {
+            Self::Json(std::str::from_utf8(bytes).unwrap_or_default().into())
+        } else {
+            Self::Any(bytes.into())
+        }
+    }
+
+    pub(crate) fn from_json(value: &Json) -> Self {
+        Self::Json(value.to_string().into())
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            // Nested too deep for the parser, or no JSON at all: shown as nothing, and sent on as it is.
+            Self::Json(text) => serde_json::from_str(text).unwrap_or(Json::Null),
+            Self::Any(bytes) => any_to_json(bytes, &mut 0),
+        }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self, Self::Json(_))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Json(text) => text.as_bytes(),
+            Self::Any(bytes) => bytes,
+        }
+    }
+}
+
+/// A list or a map of the document, or both: what holds children.
+#[derive(Clone, Debug)]
+pub(crate) struct Type {
+    /// Yjs's number of the kind, or [`Type::ROOT`].
+    pub(crate) type_ref: u8,
+    /// A root's name, or that of an XML element.
+    pub(crate) name: Arc<str>,
+    /// The run that holds it; [`NONE`] for a root.
+    pub(crate) item: Handle,
+    /// Its list.
+    pub(crate) list: u32,
+    /// Whether it has keys.
+    pub(crate) has_keys: bool,
+}
+
+impl Type {
+    pub(crate) const ARRAY: u8 = 0;
+    pub(crate) const MAP: u8 = 1;
+    pub(crate) const TEXT: u8 = 2;
+    pub(crate) const XML_ELEMENT: u8 = 3;
+    pub(crate) const XML_FRAGMENT: u8 = 4;
+    pub(crate) const XML_HOOK: u8 = 5;
+    pub(crate) const XML_TEXT: u8 = 6;
+    /// A root's kind is what the one who asks takes it for.
+    pub(crate) const ROOT: u8 = u8::MAX;
+}
+
+/// A format: a key with a value, which ends where it is `null`.
+#[derive(Clone, Debug)]
+pub(crate) struct Format {
+    pub(crate) key: u32,
+    pub(crate) value: Scalar,
+    pub(crate) json: Json,
+}
+
+/// All content.
+#[derive(Clone, Default)]
+pub(crate) struct Contents {
+    pub(crate) narrow: Vec<u8>,
+    pub(crate) wide: Vec<u16>,
+    /// How many units of text no run holds any more.
+    pub(crate) holes: usize,
+    values: Vec<Value>,
+    free_values: Vec<u32>,
+    formats: Vec<Format>,
+    format_ids: HashMap<(u32, Scalar), u32>,
+    keys: Vec<Arc<str>>,
+    key_ids: HashMap<Arc<str>, u32>,
+    pub(crate) types: Vec<Type>,
+    free_types: Vec<u32>,
+}
+
+impl Contents {
+    pub(crate) fn add_value(&mut self, value: Value) -> u32 {
+        if let Some(at) = self.free_values.pop() {
+            self.values[at as usize] = value;
+            return at;
+        }
+        self.values.push(value);
+        u32::try_from(self.values.len() - 1).unwrap_or(NONE)
+    }
+
+    pub(crate) fn value(&self, at: u32) -> &Value {
+        &self.values[at as usize]
+    }
+
+    pub(crate) fn set_value(&mut self, at: u32, value: Value) {
+        self.values[at as usize] = value;
+    }
+
+    pub(crate) fn free_value(&mut self, at: u32) {
+        self.values[at as usize] = Value::None;
+        self.free_values.push(at);
+    }
+
+    /// The number of a string.
+    pub(crate) fn key(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.key_ids.get(text) {
+            return *id;
+        }
+        let id = u32::try_from(self.keys.len()).unwrap_or(NONE);
+        let text: Arc<str> = text.into();
+        self.keys.push(text.clone());
+        self.key_ids.insert(text, id);
+        id
+    }
+
+    /// The number of a string that has one.
+    pub(crate) fn known_key(&self, text: &str) -> Option<u32> {
+        self.key_ids.get(text).copied()
+    }
+
+    pub(crate) fn keys_len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn key_text(&self, key: u32) -> &Arc<str> {
+        &self.keys[key as usize]
+    }
+
+    /// What a run holds that is this format.
+    pub(crate) fn format_id(&mut self, key: &str, value: Scalar) -> u32 {
+        let key = self.key(key);
+        if let Some(id) = self.format_ids.get(&(key, value.clone())) {
+            return *id;
+        }
+        let bits = (key & 31) << FORMAT_KEY_SHIFT;
+        let id = bits | u32::try_from(self.formats.len()).unwrap_or(NONE);
+        let json = value.to_json();
+        self.format_ids.insert((key, value.clone()), id);
+        self.formats.push(Format { key, value, json });
+        id
+    }
+
+    pub(crate) fn format(&self, id: u32) -> &Format {
+        &self.formats[(id & ((1 << FORMAT_KEY_SHIFT) - 1)) as usize]
+    }
+
+    pub(crate) fn add_type(&mut self, type_ref: u8, name: &str, item: Handle) -> u32 {
+        let new = Type {
+            type_ref,
+            name: name.into(),
+            item,
+            list: NONE,
+            has_keys: false,
+        };
+        if let Some(at) = self.free_types.pop() {
+            self.types[at as usize] = new;
+            return at;
+        }
+        self.types.push(new);
+        u32::try_from(self.types.len() - 1).unwrap_or(NONE)
+    }
+
+    pub(crate) fn free_type(&mut self, at: u32) {
+        self.free_types.push(at);
+    }
+
+    /// Appends text, and says where it is and whether it is wide.
+    pub(crate) fn add_text(&mut self, text: &str) -> (u32, bool) {
+        if is_narrow(text) {
+            let at = self.narrow.len();
+            self.push_narrow(text);
+            (u32::try_from(at).unwrap_or(NONE), false)
+        } else {
+            let at = self.wide.len();
+            grow(&mut self.wide, text.len());
+            self.wide.extend(text.encode_utf16());
+            (u32::try_from(at).unwrap_or(NONE), true)
+        }
+    }
+
+    /// Appends text that is narrow.
+    pub(crate) fn push_narrow(&mut self, text: &str) {
+        grow(&mut self.narrow, text.len());
+        if text.is_ascii() {
+            self.narrow.extend_from_slice(text.as_bytes());
+        } else {
+            let units = text.chars().map(|char| u8::try_from(u32::from(char)));
+            self.narrow.extend(units.map(Result::unwrap_or_default));
+        }
+    }
+
+    /// Reads `len` units of text at `at` into a string.
+    pub(crate) fn read_text(&self, wide: bool, at: u32, len: u32, out: &mut String) {
+        let range = at as usize..at as usize + len as usize;
+        if wide {
+            let units = self.wide[range].iter().copied();
+            let chars = char::decode_utf16(units);
+            out.extend(chars.map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        } else {
+            let bytes = &self.narrow[range];
+            match std::str::from_utf8(bytes) {
+                Ok(text) if text.is_ascii() => out.push_str(text),
+                _ => out.extend(bytes.iter().map(|byte| char::from(*byte))),
+            }
+        }
+    }
+
+    /// A cut between the halves of a surrogate pair: each shows as U+FFFD, as in Yjs. Whether it was one.
+    pub(crate) fn cut_wide(&mut self, at: u32) -> bool {
+        let is_pair = self.is_pair(at);
+        if is_pair {
+            self.wide[at as usize - 1] = 0xfffd;
+            self.wide[at as usize] = 0xfffd;
+        }
+        is_pair
+    }
+
+    /// Whether wide text has a surrogate pair around `at`.
+    pub(crate) fn is_pair(&self, at: u32) -> bool {
+        let at = at as usize;
+        at > 0
+            && (0xd800..0xdc00).contains(&self.wide[at - 1])
+            && self
+                .wide
+                .get(at)
+                .is_some_and(|unit| (0xdc00..0xe000).contains(unit))
+    }
+
+    /// Whether text of so many bytes more has room.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        const LIMIT: usize = 1 << 30;
+        self.narrow.len() + self.wide.len() + more < LIMIT
+            && self.values.len() + more < LIMIT
+            && self.formats.len() + more < 1 << FORMAT_KEY_SHIFT
+    }
+}
+
+/// Whether all characters are below U+0100.
+pub(crate) fn is_narrow(text: &str) -> bool {
+    text.is_ascii() || text.chars().all(|char| u32::from(char) < 0x100)
+}
+
+/// Makes room with little waste.
+fn grow<T>(all: &mut Vec<T>, more: usize) {
+    if all.capacity() - all.len() < more {
+        all.reserve_exact(more + 64 + all.len() / 8);
+    }
+}
+
+/// JSON as lib0's bytes.
+pub(crate) fn any_of(value: &Json) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    json_to_any(value, &mut bytes);
+    bytes
+}

@@ -1,0 +1,171 @@
+//! Updates without a document: merged, cut, and asked what they hold.
+
+use super::{Block, Kind, Sink, Update, V1, V2, Version, write_block};
+use crate::{
+    DecodeError,
+    encoding::Write,
+    id::{Client, IdSet, StateVector},
+};
+
+/// One update that does what all of `updates` do, in the version that they have. What one holds twice is
+/// there once, and a gap stays a gap. O(n log n).
+///
+/// # Errors
+///
+/// As [`DecodeError`] says, of the first update that is refused.
+pub fn merge_updates(updates: &[&[u8]], version: Version) -> Result<Vec<u8>, DecodeError> {
+    let decoded: Result<Vec<_>, _> = updates
+        .iter()
+        .map(|bytes| Update::decode(bytes, version))
+        .collect();
+    Ok(write(&decoded?, &StateVector::default(), version))
+}
+
+/// The part of an update that a replica with `known` lacks. Deletions are kept whole. O(n log n).
+///
+/// # Errors
+///
+/// As [`DecodeError`] says.
+pub fn diff_update(
+    update: &[u8],
+    known: &StateVector,
+    version: Version,
+) -> Result<Vec<u8>, DecodeError> {
+    let decoded = Update::decode(update, version)?;
+    Ok(write(&[decoded], known, version))
+}
+
+/// What a replica that starts empty has when it has applied `update`. O(n log n).
+///
+/// # Errors
+///
+/// As [`DecodeError`] says.
+pub fn state_vector_of(update: &[u8], version: Version) -> Result<StateVector, DecodeError> {
+    let update = [Update::decode(update, version)?];
+    let mut vector = StateVector::default();
+    for pieces in gathered(&update, &StateVector::default()) {
+        let mut end = 0;
+        for piece in &pieces.blocks {
+            if piece.start > end {
+                break;
+            }
+            end = piece.end();
+        }
+        vector.set(pieces.client, end);
+    }
+    Ok(vector)
+}
+
+/// A block of one of the updates, from its unit `start` on.
+struct Piece<'u> {
+    update: &'u Update<'u>,
+    block: &'u Block,
+    /// A clock.
+    start: u32,
+}
+
+impl Piece<'_> {
+    fn end(&self) -> u32 {
+        self.block.clock + self.block.len
+    }
+}
+
+/// What there is of a client, in order, nothing twice.
+struct Pieces<'u> {
+    client: Client,
+    blocks: Vec<Piece<'u>>,
+}
+
+fn gathered<'u>(updates: &'u [Update<'u>], known: &StateVector) -> Vec<Pieces<'u>> {
+    let mut all: Vec<(Client, Piece<'u>)> = Vec::new();
+    for update in updates {
+        for block in &update.blocks {
+            let client = update.clients[block.client as usize];
+            let start = block.clock.max(known.get(client));
+            if block.kind != Kind::Skip && start < block.clock + block.len {
+                all.push((
+                    client,
+                    Piece {
+                        update,
+                        block,
+                        start,
+                    },
+                ));
+            }
+        }
+    }
+    // Larger clients first, as Yjs writes them; of two that start alike the longer first.
+    all.sort_by(|(a, x), (b, y)| {
+        b.cmp(a)
+            .then(x.start.cmp(&y.start))
+            .then(y.end().cmp(&x.end()))
+    });
+    let mut gathered: Vec<Pieces<'u>> = Vec::new();
+    for (client, mut piece) in all {
+        if gathered.last().is_none_or(|last| last.client != client) {
+            let blocks = Vec::new();
+            gathered.push(Pieces { client, blocks });
+        }
+        let Some(last) = gathered.last_mut() else {
+            continue;
+        };
+        let end = last.blocks.last().map_or(0, Piece::end);
+        piece.start = piece.start.max(end);
+        if piece.start < piece.end() {
+            last.blocks.push(piece);
+        }
+    }
+    gathered
+}
+
+/// An update v1 in v2.
+pub(crate) fn to_v2(update: &[u8]) -> Vec<u8> {
+    let decoded = Update::decode(update, Version::V1);
+    decoded.map_or_else(
+        |_| Vec::new(),
+        |update| write_to(V2::default(), &[update], &StateVector::default()),
+    )
+}
+
+fn write(updates: &[Update<'_>], known: &StateVector, version: Version) -> Vec<u8> {
+    match version {
+        Version::V1 => write_to(V1::default(), updates, known),
+        Version::V2 => write_to(V2::default(), updates, known),
+    }
+}
+
+fn write_to(mut sink: impl Sink, updates: &[Update<'_>], known: &StateVector) -> Vec<u8> {
+    let gathered = gathered(updates, known);
+    sink.rest().var_u64(gathered.len() as u64);
+    for Pieces { client, blocks } in &gathered {
+        let first = blocks.first().map_or(0, |piece| piece.start);
+        let holes = blocks
+            .windows(2)
+            .filter(|pair| pair[0].end() < pair[1].start);
+        let count = blocks.len() + holes.count();
+        sink.rest().var_u64(count as u64);
+        sink.client(*client);
+        sink.rest().var_u64(first.into());
+        let mut end = first;
+        for piece in blocks {
+            if piece.start > end {
+                sink.info(Kind::Skip as u8);
+                sink.rest().var_u64((piece.start - end).into());
+            }
+            let offset = piece.start - piece.block.clock;
+            write_block(&mut sink, piece.update, piece.block, offset);
+            end = piece.end();
+        }
+    }
+    let mut deleted = IdSet::default();
+    for update in updates {
+        for (client, ranges) in update.deleted.iter() {
+            for range in ranges {
+                deleted.push(client, range.clone());
+            }
+        }
+    }
+    deleted.normalize();
+    sink.id_set(&deleted);
+    sink.finish()
+}

@@ -53,10 +53,11 @@ impl Engine for Motet {
         self.replica.text(ROOT)
     }
     fn save(&self) -> Vec<u8> {
-        self.replica.encode_update(&StateVector::default(), Version::V1)
+        self.replica.save()
     }
     fn open(saved: &[u8], client: u64) -> Self {
-        Self::from_update(saved, client)
+        let replica = Replica::load(saved, Options::default()).expect("a checkpoint");
+        Self { replica, client }
     }
     fn update(&self) -> Option<Vec<u8>> {
         Some(self.replica.encode_update(&StateVector::default(), Version::V1))

@@ -161,6 +161,36 @@ fn mutated_updates() {
 }
 
 #[test]
+fn damaged_checkpoints() {
+    let mut random = Random(4);
+    let (mut accepted, mut refused) = (0, 0);
+    for seed in 0..40 {
+        let (replica, _) = corpus(seed);
+        let saved = replica.save();
+        let whole = Replica::load(&saved, Options::default()).unwrap();
+        assert_eq!(whole.to_delta("content"), replica.to_delta("content"));
+        for _ in 0..100 {
+            let mut bytes = saved.clone();
+            mutate(&mut bytes, &mut random);
+            match Replica::load(&bytes, Options::default()) {
+                Ok(mut loaded) => {
+                    accepted += 1;
+                    loaded.assert_invariants();
+                    let delta = Delta::new().insert("x");
+                    loaded.apply_delta("content", &delta, 3).unwrap();
+                    let _ = loaded.encode_update(&StateVector::default(), Version::V1);
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(
+        accepted > 20 && refused > 200,
+        "{accepted} accepted, {refused} refused"
+    );
+}
+
+#[test]
 fn arbitrary_bytes() {
     let mut random = Random(2);
     let replica = Replica::default();

@@ -152,6 +152,12 @@ fn one_session(seed: u64, answer: &Value) -> [Value; 2] {
     replica.apply_update(&merged, Version::V1).unwrap();
     expect_same(&replica, expected, &format!("seed {seed}, merged"));
 
+    let saved = in_order.save();
+    let loaded = Replica::load(&saved, options).unwrap();
+    expect_same(&loaded, expected, &format!("seed {seed}, loaded"));
+    assert_eq!(loaded.deleted(), in_order.deleted(), "seed {seed}");
+    assert_eq!(loaded.runs(), in_order.runs(), "seed {seed}");
+
     let nothing = StateVector::default();
     let whole = in_order.encode_update(&nothing, Version::V1);
     let whole_v2 = in_order.encode_update(&nothing, Version::V2);

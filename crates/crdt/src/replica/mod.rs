@@ -1,5 +1,6 @@
 //! One replica of a Yjs document.
 
+mod checkpoint;
 mod commit;
 mod delta;
 mod edit;

@@ -118,6 +118,9 @@ pub(crate) struct Contents {
     pub(crate) wide: Vec<u16>,
     /// How many units of text no run holds any more.
     pub(crate) holes: usize,
+    /// How much text the runs that have been loaded will have.
+    pub(crate) narrow_len: usize,
+    pub(crate) wide_len: usize,
     values: Vec<Value>,
     free_values: Vec<u32>,
     formats: Vec<Format>,
@@ -188,6 +191,15 @@ impl Contents {
         self.format_ids.insert((key, value.clone()), id);
         self.formats.push(Format { key, value, json });
         id
+    }
+
+    pub(crate) fn formats(&self) -> &[Format] {
+        &self.formats
+    }
+
+    /// The place of a format in the list of formats.
+    pub(crate) fn format_number(&self, id: u32) -> u32 {
+        id & ((1 << FORMAT_KEY_SHIFT) - 1)
     }
 
     pub(crate) fn format(&self, id: u32) -> &Format {

@@ -23,6 +23,25 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// The index of runs in the order of their clocks. O(n).
+    pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
+        if entries.len() <= LIST_MAX {
+            return Self {
+                lists: BTreeMap::new(),
+                tail: entries,
+            };
+        }
+        let mut lists: Vec<(u32, Vec<Entry>)> = entries
+            .chunks(LIST_MAX)
+            .map(|list| (list[0].0, list.to_vec()))
+            .collect();
+        let tail = lists.pop().map_or_else(Vec::new, |(_, list)| list);
+        Self {
+            lists: lists.into_iter().collect(),
+            tail,
+        }
+    }
+
     /// The run that holds `clock`: the last that begins at or before it. O(log n).
     pub(crate) fn find(&self, clock: u32) -> Option<Handle> {
         let list = self.list(clock);

@@ -57,6 +57,12 @@ const KINDS: [RunKind; 11] = [
     RunKind::Doc,
 ];
 
+impl RunKind {
+    pub(crate) fn from_u8(kind: u8) -> Option<Self> {
+        KINDS.get(usize::from(kind)).copied()
+    }
+}
+
 const KIND: u32 = 0xf;
 const DELETED: u32 = 0x10;
 /// Made in the transaction under way.
@@ -224,6 +230,11 @@ impl Runs {
     pub(crate) fn remove(&mut self, handle: Handle) {
         self.all[handle as usize].set_kind(RunKind::Gc);
         self.free.push(handle);
+    }
+
+    /// How many handles have been given out.
+    pub(crate) fn slots(&self) -> usize {
+        self.all.len()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -387,6 +387,62 @@ impl Trees {
         self.adjust(place.leaf, visible.cast_signed(), total.cast_signed(), mask);
     }
 
+    /// Fills an empty sequence, each node to so many eighths. O(n).
+    pub(crate) fn fill(&mut self, seq: SeqId, order: &[Handle], eighths: usize, runs: &mut Runs) {
+        let mut nodes: Vec<(u32, Sums)> = Vec::new();
+        let mut prev = NONE;
+        for chunk in order.chunks((LEAF_MAX * eighths / 8).max(1)) {
+            let mut leaf = Leaf::new(seq | ROOT);
+            leaf.prev = prev;
+            leaf.len = to_u8(chunk.len());
+            leaf.runs[..chunk.len()].copy_from_slice(chunk);
+            let mut sums = Sums::default();
+            let id = u32::try_from(self.leaves.len()).unwrap_or(NONE);
+            for (slot, handle) in chunk.iter().enumerate() {
+                let run = &mut runs[*handle];
+                run.leaf = id;
+                leaf.visible[slot] = run.visible();
+                sums.visible += run.visible();
+                sums.total += u64::from(run.len);
+                if run.is_live_format() {
+                    sums.mask |= run.format_bit();
+                }
+            }
+            leaf.mask = sums.mask;
+            self.leaves.push(leaf);
+            if prev != NONE {
+                self.leaves[prev as usize].next = id;
+            }
+            prev = id;
+            nodes.push((id, sums));
+        }
+        let Some((first, _)) = nodes.first().copied() else {
+            return;
+        };
+        let mut level = 0;
+        while nodes.len() > 1 {
+            level += 1;
+            let mut above = Vec::new();
+            for chunk in nodes.chunks((INNER_MAX * eighths / 8).max(2)) {
+                let mut inner = Inner::new(seq | ROOT, level);
+                for (slot, (child, sums)) in chunk.iter().enumerate() {
+                    inner.insert(slot, *child, *sums, false);
+                }
+                let sums = inner.sums();
+                let id = add(&mut self.inners, &mut self.free_inners, inner);
+                for (child, _) in chunk {
+                    self.set_parent(*child, id, level);
+                }
+                above.push((id, sums));
+            }
+            nodes = above;
+        }
+        let (root, sums) = nodes[0];
+        let filled = &mut self.seqs[seq as usize];
+        (filled.root, filled.height, filled.first, filled.last) = (root, level, first, prev);
+        (filled.visible, filled.total, filled.mask) = (sums.visible, sums.total, sums.mask);
+    }
+
     /// The only leaf of an empty sequence.
     fn lone_leaf(&mut self, seq: SeqId) -> u32 {
         if self.seq(seq).root != NONE {

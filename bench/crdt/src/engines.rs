@@ -11,6 +11,10 @@ use yrs::{
 pub trait Engine: Sized {
     const NAME: &'static str;
     fn new(client: u64) -> Self;
+    /// A replacement as the engine takes it.
+    type Edit;
+    fn edit(at: usize, deleted: usize, inserted: &str) -> Self::Edit;
+    fn perform(&mut self, edit: &Self::Edit);
     fn insert(&mut self, at: usize, text: &str);
     fn delete(&mut self, at: usize, len: usize);
     fn text(&self) -> String;
@@ -36,6 +40,14 @@ pub struct Motet {
 
 impl Engine for Motet {
     const NAME: &'static str = "motet";
+
+    type Edit = Delta;
+    fn edit(at: usize, deleted: usize, inserted: &str) -> Self::Edit {
+        Delta::new().retain(at).insert(inserted).delete(deleted)
+    }
+    fn perform(&mut self, edit: &Self::Edit) {
+        self.replica.apply_delta(ROOT, edit, self.client).expect("in range");
+    }
 
     fn new(client: u64) -> Self {
         let replica = Replica::new(Options::default());
@@ -92,6 +104,19 @@ pub struct Yrs {
 
 impl Engine for Yrs {
     const NAME: &'static str = "yrs";
+
+    type Edit = (usize, usize, String);
+    fn edit(at: usize, deleted: usize, inserted: &str) -> Self::Edit {
+        (at, deleted, inserted.to_owned())
+    }
+    fn perform(&mut self, (at, deleted, inserted): &Self::Edit) {
+        if *deleted > 0 {
+            self.delete(*at, *deleted);
+        }
+        if !inserted.is_empty() {
+            self.insert(*at, inserted);
+        }
+    }
 
     fn new(client: u64) -> Self {
         let options = yrs::Options {
@@ -164,6 +189,19 @@ pub struct Loro {
 impl Engine for Loro {
     const NAME: &'static str = "loro";
 
+    type Edit = (usize, usize, String);
+    fn edit(at: usize, deleted: usize, inserted: &str) -> Self::Edit {
+        (at, deleted, inserted.to_owned())
+    }
+    fn perform(&mut self, (at, deleted, inserted): &Self::Edit) {
+        if *deleted > 0 {
+            self.delete(*at, *deleted);
+        }
+        if !inserted.is_empty() {
+            self.insert(*at, inserted);
+        }
+    }
+
     fn new(client: u64) -> Self {
         let doc = LoroDoc::new();
         doc.set_peer_id(client).expect("a peer id");
@@ -225,6 +263,19 @@ pub struct Diamond {
 
 impl Engine for Diamond {
     const NAME: &'static str = "diamond-types";
+
+    type Edit = (usize, usize, String);
+    fn edit(at: usize, deleted: usize, inserted: &str) -> Self::Edit {
+        (at, deleted, inserted.to_owned())
+    }
+    fn perform(&mut self, (at, deleted, inserted): &Self::Edit) {
+        if *deleted > 0 {
+            self.delete(*at, *deleted);
+        }
+        if !inserted.is_empty() {
+            self.insert(*at, inserted);
+        }
+    }
 
     fn new(client: u64) -> Self {
         let mut list = ListCRDT::new();

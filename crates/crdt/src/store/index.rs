@@ -49,6 +49,20 @@ impl Index {
         Some(list.get(at.checked_sub(1)?)?.1)
     }
 
+    /// The run that begins with `clock`, and the one before it. O(log n).
+    pub(crate) fn seam(&self, clock: u32) -> Option<(Handle, Handle)> {
+        let list = self.list(clock);
+        let at = list
+            .binary_search_by_key(&clock, |(first, _)| *first)
+            .ok()?;
+        let right = list[at].1;
+        let left = match at.checked_sub(1) {
+            Some(before) => list[before].1,
+            None => self.find(clock.checked_sub(1)?)?,
+        };
+        Some((left, right))
+    }
+
     fn is_in_tail(&self, clock: u32) -> bool {
         self.tail.first().is_none_or(|(first, _)| *first <= clock)
     }
@@ -124,14 +138,13 @@ impl Index {
     /// The runs from the one that holds `clock` on.
     pub(crate) fn iter_from(&self, clock: u32) -> impl Iterator<Item = Handle> + '_ {
         let list = self.list(clock);
-        let skip = list
-            .partition_point(|(first, _)| *first <= clock)
-            .saturating_sub(1);
+        let before = list.partition_point(|(first, _)| *first <= clock);
         let first = list.first().map_or(0, |(first, _)| *first);
-        let lists = self.lists.range(first..).flat_map(|(_, list)| list);
-        lists
+        let older = (!self.is_in_tail(clock)).then(|| self.lists.range(first..));
+        let older = older.into_iter().flatten().flat_map(|(_, list)| list);
+        older
             .chain(&self.tail)
-            .skip(skip)
+            .skip(before.saturating_sub(1))
             .map(|(_, handle)| *handle)
     }
 

@@ -19,6 +19,11 @@ impl ShortId {
         clock: 0,
     };
 
+    /// In the order of clients and clocks.
+    pub(crate) fn pair(self) -> (u32, u32) {
+        (self.client, self.clock)
+    }
+
     pub(crate) fn is_some(self) -> bool {
         self.client != NONE
     }

@@ -110,10 +110,19 @@ impl Replica {
     /// Writes the blocks of clients, each from a clock on; runs go together that Yjs would join.
     fn write_blocks(&self, sink: &mut impl Sink, wanted: &[(Client, u32, u32)]) {
         sink.rest().var_u64(wanted.len() as u64);
-        let mut runs: Vec<Handle> = Vec::new();
+        let mut list: Vec<Handle> = Vec::new();
         for (client, author, from) in wanted {
-            runs.clear();
-            runs.extend(self.authors[*author as usize].index.iter_from(*from));
+            let mut all = self.authors[*author as usize].index.iter_from(*from);
+            // What was just typed is one run, and needs no list.
+            let one = all.next();
+            let runs: &[Handle] = match all.next() {
+                None => one.as_slice(),
+                second => {
+                    list.clear();
+                    list.extend(one.into_iter().chain(second).chain(all));
+                    &list
+                }
+            };
             let together = |pair: &&[Handle]| self.go_together(pair[0], pair[1]);
             let blocks = runs.len() - runs.windows(2).filter(together).count();
             sink.rest().var_u64(blocks as u64);
@@ -184,6 +193,12 @@ impl Replica {
             RunKind::Gc => {}
             RunKind::Deleted => sink.len(len),
             RunKind::Narrow | RunKind::Wide => {
+                if let [_] = group
+                    && let Some(text) = self.contents.plain_text(first, offset)
+                {
+                    sink.string(text);
+                    return;
+                }
                 let mut text = String::new();
                 let mut skip = offset;
                 for run in group {

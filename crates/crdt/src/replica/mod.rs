@@ -340,7 +340,7 @@ impl Replica {
                     self.transaction
                         .cut
                         .extend([right.origin.pair(), right.id().pair()]);
-                    self.trees.touch(right.leaf);
+                    self.trees.touch(self.trees.place(right.leaf, run));
                 }
             }
             RunKind::Any | RunKind::Json => {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value as Json;
 
-use super::{Handle, NONE, run::FORMAT_KEY_SHIFT};
+use super::{Handle, NONE, Run, RunKind, run::FORMAT_KEY_SHIFT};
 use crate::encoding::{any_to_json, json_to_any};
 
 /// What is neither text nor a format nor a type.
@@ -265,6 +265,14 @@ impl Contents {
                 _ => out.extend(bytes.iter().map(|byte| char::from(*byte))),
             }
         }
+    }
+
+    /// The text of a run from a unit on, if it stands there as it is sent: ASCII.
+    pub(crate) fn plain_text(&self, run: &Run, offset: u32) -> Option<&str> {
+        let range = (run.content + offset) as usize..(run.content + run.len) as usize;
+        let bytes = (run.kind() == RunKind::Narrow).then(|| &self.narrow[range])?;
+        let text = std::str::from_utf8(bytes).ok()?;
+        text.is_ascii().then_some(text)
     }
 
     /// A cut between the halves of a surrogate pair: each shows as U+FFFD, as in Yjs. Whether it was one.

@@ -157,8 +157,9 @@ impl Index {
 
 fn insert_sorted(list: &mut Vec<Entry>, entry: Entry) {
     if list.len() == list.capacity() {
-        // A list is short: doubling is not worth its waste.
-        list.reserve_exact(4 + list.len() / 2);
+        // Lists end at a length: doubling past it would be waste.
+        let room = LIST_MAX.saturating_sub(list.len()).max(1);
+        list.reserve_exact((4 + list.len() / 2).min(room));
     }
     if list.last().is_none_or(|(last, _)| *last < entry.0) {
         list.push(entry);

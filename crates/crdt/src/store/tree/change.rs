@@ -27,13 +27,7 @@ impl Trees {
         if usize::from(self.leaves[place.leaf as usize].len) == LEAF_MAX {
             place = self.split(place, runs);
         }
-        let leaf = &mut self.leaves[place.leaf as usize];
-        let len = usize::from(leaf.len);
-        leaf.runs.copy_within(place.slot..len, place.slot + 1);
-        leaf.visible.copy_within(place.slot..len, place.slot + 1);
-        leaf.runs[place.slot] = run;
-        leaf.visible[place.slot] = visible;
-        leaf.len += 1;
+        self.leaves[place.leaf as usize].insert(place.slot, run, visible, true);
         runs[run].leaf = place.leaf;
         self.adjust(place.leaf, visible.cast_signed(), total.cast_signed(), mask);
     }
@@ -126,13 +120,9 @@ impl Trees {
         let place = self.place(runs[left].leaf, left);
         let moved = u64::from(runs[right].len);
         let visible = runs[right].visible();
+        let changed = self.leaves[place.leaf as usize].changed & 1 << place.slot != 0;
         let leaf = &mut self.leaves[behind.leaf as usize];
-        let len = usize::from(leaf.len);
-        leaf.runs.copy_within(behind.slot..len, behind.slot + 1);
-        leaf.visible.copy_within(behind.slot..len, behind.slot + 1);
-        leaf.runs[behind.slot] = right;
-        leaf.visible[behind.slot] = visible;
-        leaf.len += 1;
+        leaf.insert(behind.slot, right, visible, changed);
         runs[right].leaf = behind.leaf;
         if behind.leaf == place.leaf {
             leaf.visible[place.slot] -= visible;
@@ -155,12 +145,9 @@ impl Trees {
             return;
         }
         let leaf = &mut self.leaves[to.leaf as usize];
-        let len = usize::from(leaf.len);
         leaf.visible[to.slot] += leaf.visible[from.slot];
         runs[leaf.runs[from.slot]].leaf = NONE;
-        leaf.runs.copy_within(from.slot + 1..len, from.slot);
-        leaf.visible.copy_within(from.slot + 1..len, from.slot);
-        leaf.len -= 1;
+        leaf.remove(from.slot);
     }
 
     /// A run's visible length has changed to what it says now.
@@ -168,6 +155,7 @@ impl Trees {
         let leaf = &mut self.leaves[place.leaf as usize];
         let now = runs[leaf.runs[place.slot]].visible();
         let before = std::mem::replace(&mut leaf.visible[place.slot], now);
+        leaf.changed |= 1 << place.slot;
         self.adjust(place.leaf, now.wrapping_sub(before).cast_signed(), total, 0);
     }
 
@@ -176,9 +164,7 @@ impl Trees {
         let leaf = &mut self.leaves[place.leaf as usize];
         let (len, run) = (usize::from(leaf.len), leaf.runs[place.slot]);
         let visible = leaf.visible[place.slot];
-        leaf.runs.copy_within(place.slot + 1..len, place.slot);
-        leaf.visible.copy_within(place.slot + 1..len, place.slot);
-        leaf.len -= 1;
+        leaf.remove(place.slot);
         let total = i64::from(runs[run].len);
         runs[run].leaf = NONE;
         self.adjust(place.leaf, visible.wrapping_neg().cast_signed(), -total, 0);
@@ -187,15 +173,15 @@ impl Trees {
         }
     }
 
-    /// Something in a leaf has changed that no sum tells.
-    pub(crate) fn touch(&mut self, leaf: u32) {
-        self.adjust(leaf, 0, 0, 0);
+    /// A run has changed in a way that no sum tells.
+    pub(crate) fn touch(&mut self, place: Place) {
+        self.leaves[place.leaf as usize].changed |= 1 << place.slot;
+        self.adjust(place.leaf, 0, 0, 0);
     }
 
     /// What a leaf holds has changed by so much. O(log n).
     fn adjust(&mut self, leaf: u32, visible: i32, total: i64, mask: u32) {
         let node = &mut self.leaves[leaf as usize];
-        node.dirty = true;
         node.mask |= mask;
         let (mut child, mut parent) = (leaf, node.parent);
         while parent & ROOT == 0 {
@@ -237,9 +223,9 @@ impl Trees {
 
     /// Makes room in a full leaf. Returns where the place is now.
     fn split(&mut self, place: Place, runs: &mut Runs) -> Place {
-        let (parent, next, dirty) = {
+        let (parent, next) = {
             let leaf = &self.leaves[place.leaf as usize];
-            (leaf.parent, leaf.next, leaf.dirty)
+            (leaf.parent, leaf.next)
         };
         // What is written from left to right fills its leaves.
         let keep = if next == NONE && place.slot == LEAF_MAX {
@@ -248,12 +234,16 @@ impl Trees {
             LEAF_MAX / 2
         };
         let mut sibling = Leaf::new(parent);
-        (sibling.prev, sibling.next, sibling.dirty) = (place.leaf, next, dirty);
+        (sibling.prev, sibling.next) = (place.leaf, next);
         let leaf = &mut self.leaves[place.leaf as usize];
         let moved = LEAF_MAX - keep;
         sibling.runs[..moved].copy_from_slice(&leaf.runs[keep..]);
         sibling.visible[..moved].copy_from_slice(&leaf.visible[keep..]);
         (leaf.len, sibling.len) = (to_u8(keep), to_u8(moved));
+        if moved > 0 {
+            sibling.changed = leaf.changed >> keep;
+            leaf.changed &= (1 << keep) - 1;
+        }
         if leaf.mask != 0 {
             (leaf.mask, sibling.mask) = (leaf.mask_of(runs), sibling.mask_of(runs));
         }
@@ -307,7 +297,7 @@ impl Trees {
 
     fn is_dirty(&self, node: u32, level: u8) -> bool {
         if level == 1 {
-            self.leaves[node as usize].dirty
+            self.leaves[node as usize].changed != 0
         } else {
             self.inners[node as usize].dirty != 0
         }

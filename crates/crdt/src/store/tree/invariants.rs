@@ -54,7 +54,7 @@ impl Trees {
         if level == 0 {
             let leaf = &self.leaves[node as usize];
             assert_eq!(leaf.parent, parent, "**linked**");
-            assert!(!leaf.dirty, "the transaction is over");
+            assert!(leaf.changed == 0, "the transaction is over");
             for (slot, run) in leaf.runs().iter().enumerate() {
                 assert_eq!(runs[*run].leaf, node, "**linked**");
                 assert_eq!(leaf.visible[slot], runs[*run].visible(), "**summed**");

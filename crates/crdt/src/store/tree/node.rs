@@ -3,7 +3,7 @@
 use super::super::{Handle, NONE, Runs};
 
 /// Runs of a leaf; few in debug builds, so that small documents make deep trees.
-pub(super) const LEAF_MAX: usize = if cfg!(debug_assertions) { 4 } else { 16 };
+pub(super) const LEAF_MAX: usize = if cfg!(debug_assertions) { 4 } else { 32 };
 /// Children of an inner node.
 pub(super) const INNER_MAX: usize = if cfg!(debug_assertions) { 4 } else { 16 };
 
@@ -13,8 +13,8 @@ pub(super) struct Leaf {
     pub(super) prev: u32,
     pub(super) next: u32,
     pub(super) len: u8,
-    /// Something here has changed in the transaction under way.
-    pub(super) dirty: bool,
+    /// A bit for each run that has changed in the transaction under way.
+    pub(super) changed: u32,
     pub(super) mask: u32,
     pub(super) runs: [Handle; LEAF_MAX],
     pub(super) visible: [u32; LEAF_MAX],
@@ -49,11 +49,35 @@ impl Leaf {
             prev: NONE,
             next: NONE,
             len: 0,
-            dirty: false,
+            changed: 0,
             mask: 0,
             runs: [NONE; LEAF_MAX],
             visible: [0; LEAF_MAX],
         }
+    }
+
+    /// Puts a run at `slot`; there is room.
+    pub(super) fn insert(&mut self, slot: usize, run: Handle, visible: u32, changed: bool) {
+        let len = usize::from(self.len);
+        self.runs.copy_within(slot..len, slot + 1);
+        self.visible.copy_within(slot..len, slot + 1);
+        self.runs[slot] = run;
+        self.visible[slot] = visible;
+        let below = self.changed & ((1 << slot) - 1);
+        let above = (self.changed & !((1 << slot) - 1)) << 1;
+        self.changed = below | above | u32::from(changed) << slot;
+        self.len += 1;
+    }
+
+    /// Takes the run at `slot` out.
+    pub(super) fn remove(&mut self, slot: usize) {
+        let len = usize::from(self.len);
+        self.runs.copy_within(slot + 1..len, slot);
+        self.visible.copy_within(slot + 1..len, slot);
+        let below = self.changed & ((1 << slot) - 1);
+        let above = self.changed >> 1 & !((1 << slot) - 1);
+        self.changed = below | above;
+        self.len -= 1;
     }
 
     pub(super) fn runs(&self) -> &[Handle] {

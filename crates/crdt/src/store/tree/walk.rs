@@ -29,9 +29,11 @@ impl Trees {
     fn settle_node(&mut self, node: u32, level: u8, runs: &mut Runs) {
         if level == 0 {
             let leaf = &mut self.leaves[node as usize];
-            leaf.dirty = false;
-            for run in &leaf.runs[..usize::from(leaf.len)] {
-                runs[*run].settle();
+            let mut changed = std::mem::take(&mut leaf.changed);
+            while changed != 0 {
+                let slot = changed.trailing_zeros() as usize;
+                changed &= changed - 1;
+                runs[leaf.runs[slot]].settle();
             }
             return;
         }
@@ -57,9 +59,17 @@ impl Trees {
     fn walk_node(&self, node: u32, level: u8, walker: &mut impl Walker) {
         if level == 0 {
             let leaf = &self.leaves[node as usize];
+            let mut unchanged = 0;
             for (slot, run) in leaf.runs().iter().enumerate() {
+                // Among formats every run may matter.
+                if leaf.mask == 0 && leaf.changed & 1 << slot == 0 {
+                    unchanged += leaf.visible[slot];
+                    continue;
+                }
+                walker.pass(std::mem::take(&mut unchanged), 0);
                 walker.run(Place { leaf: node, slot }, *run);
             }
+            walker.pass(unchanged, 0);
             return;
         }
         let inner = &self.inners[node as usize];

@@ -83,6 +83,19 @@ bench: build ## Benchmarks: per operation, through the document, and end to end 
 	cargo bench --locked -p motet-ot -p motet-document --benches
 	cargo run --release --locked -p motet-bench -- --server $(TARGET_DIR)/release/motet
 
+.PHONY: bench-crdt
+bench-crdt: ## The document engine beside yrs, loro and diamond-types: make bench-crdt MOTET_TRACES=FOLDER
+	cargo run --release --locked --manifest-path bench/crdt/Cargo.toml --target-dir $(TARGET_DIR)/bench-crdt -- \
+	  --traces $(MOTET_TRACES)
+
+.PHONY: sessions
+sessions: client ## Many random sessions with Yjs and yrs: make sessions SESSIONS=1000000
+	MOTET_SESSIONS=$(or $(SESSIONS),100000) cargo nextest run --release --locked -p motet-crdt --test yjs --test yrs
+
+.PHONY: fuzz
+fuzz: ## Fuzz the document engine with coverage, a minute for each target: make fuzz SECONDS=3600
+	for target in apply merge load; do scripts/fuzz $$target $(or $(SECONDS),60) || exit 1; done
+
 .PHONY: vectors
 vectors: node_modules/.package-lock.json ## Make vectors/ anew by running quill-delta
 	node scripts/make-delta-vectors.mjs

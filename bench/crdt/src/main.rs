@@ -119,8 +119,8 @@ impl Bench<'_> {
             self.trace::<E>(name)?;
         }
         for size in self.arguments.sizes.clone() {
-            if E::NAME == "yrs" && size > 100_000 {
-                // Making such a document takes it hours.
+            if E::NAME == "yrs" && size > 10_000 {
+                // Making such a document takes it many minutes, and then hours.
                 continue;
             }
             self.random::<E>(size);

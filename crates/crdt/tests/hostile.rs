@@ -568,6 +568,29 @@ fn parents_that_are_no_parents() {
     }
 }
 
+/// A client that says two things under one id: what came first counts, also when it is sent on.
+#[test]
+fn two_blocks_of_one_id() {
+    let waits = Bytes::section(1, 1).nums(&[1, 0, 2, 0, 30, 0]);
+    let whole = Bytes::section(1, 1)
+        .nums(&[4, 1])
+        .text("content")
+        .text("abc")
+        .num(0);
+    let mut replica = waits.accepted();
+    assert!(replica.has_pending());
+    replica = survive(&replica, &whole.0, Version::V1).unwrap();
+    assert_eq!(
+        (replica.state(1), replica.text("content").as_str()),
+        (30, "abc")
+    );
+    let mut again = Replica::default();
+    let sent = replica.encode_update(&StateVector::default(), Version::V1);
+    again.apply_update(&sent, Version::V1).unwrap();
+    assert_eq!(again.state_vector(), replica.state_vector());
+    assert_eq!(again.text("content"), "abc");
+}
+
 #[test]
 fn many_that_wait() {
     // Each of ten thousand clients waits for the one before it; the first comes last.

@@ -94,6 +94,28 @@ fn sessions_of_yjs_lead_to_the_same_document() {
     }
 }
 
+/// Documents that Yjs 13.2 wrote.
+#[test]
+fn old_documents_are_read() {
+    let file = include_str!("../../../vectors/yjs/compatibility.json");
+    let fixtures: Vec<Value> = serde_json::from_str(file).unwrap();
+    assert_eq!(fixtures.len(), 3);
+    for fixture in fixtures {
+        let field = |name: &str| fixture[name].as_str().unwrap();
+        let mut replica = Replica::new(Options::default());
+        let update = unhex(field("update"));
+        replica.apply_update(&update, Version::V1).unwrap();
+        replica.assert_invariants();
+        let root = field("root");
+        match field("kind") {
+            "Array" => assert_eq!(replica.to_json(root, Shape::Array), fixture["expected"]),
+            "Map" => assert_eq!(replica.to_json(root, Shape::Map), fixture["expected"]),
+            _ => assert_eq!(replica.to_delta(root), normal(&fixture["expected"])),
+        }
+        assert!(!replica.has_pending());
+    }
+}
+
 /// Plays a session, and returns what Yjs is to be asked about it.
 fn one_session(seed: u64, answer: &Value) -> [Value; 2] {
     let mut random = Random(seed);

@@ -54,7 +54,7 @@ impl Replica {
             let author = authors[section.client as usize];
             while next[at] < section.end {
                 let block = &update.blocks[next[at] as usize];
-                match self.ready(update, &authors, block) {
+                match self.ready(&authors, block) {
                     Ready::Past => {}
                     Ready::Now(offset) => self.integrate(update, &authors, block, offset),
                     Ready::Waits(client, clock) => {
@@ -86,7 +86,7 @@ impl Replica {
         self.wake();
     }
 
-    pub(super) fn ready(&self, update: &Update<'_>, authors: &[u32], block: &Block) -> Ready {
+    pub(super) fn ready(&self, authors: &[u32], block: &Block) -> Ready {
         let author = authors[block.client as usize];
         let end = self.end(author);
         if block.kind == Kind::Skip || block.clock + block.len <= end {
@@ -99,16 +99,18 @@ impl Replica {
             Parent::Item(id) => Some(id),
             _ => None,
         };
-        for id in [block.origin, block.right_origin, parent]
-            .into_iter()
-            .flatten()
-        {
+        // What goes on from a unit that is here stands on that.
+        let stands_on = if block.clock < end {
+            [None, block.right_origin, None]
+        } else {
+            [block.origin, block.right_origin, parent]
+        };
+        for id in stands_on.into_iter().flatten() {
             let client = authors[id.client as usize];
             if id.clock >= self.end(client) {
                 return Ready::Waits(client, id.clock);
             }
         }
-        let _ = update;
         Ready::Now(end - block.clock)
     }
 
@@ -190,10 +192,8 @@ impl Replica {
             }
         }
         let parent = match block.parent {
-            Parent::Same => {
-                let side = if left == NONE { right } else { left };
-                return Some(self.trees.seq_of(self.runs[side].leaf));
-            }
+            _ if left != NONE => return Some(self.trees.seq_of(self.runs[left].leaf)),
+            Parent::Same => return Some(self.trees.seq_of(self.runs[right].leaf)),
             Parent::Root(name) => self.root(name.text(update.bytes)),
             Parent::Item(id) => {
                 let run = self.runs[self.find(ShortId {

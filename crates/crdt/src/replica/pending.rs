@@ -14,7 +14,7 @@ use crate::{
     Version,
     encoding::Write,
     id::IdSet,
-    update::{Block, Kind, Sink, Update, V1, write_block},
+    update::{Block, Kind, Sink, Update, V1, diff_update, write_block},
 };
 
 /// The end of a block, and an update with it alone.
@@ -98,11 +98,21 @@ impl Replica {
             }
             let Some(author) = work.pop() else { break };
             self.delete_kept(author);
+            if self.goes_on(author) {
+                self.integrate_kept(author);
+            }
             while let Some(waiter) = self.next_woken(author) {
                 self.integrate_kept(waiter);
                 work.push(waiter);
             }
         }
+    }
+
+    /// Whether a client's first block that is kept goes on from one that is here: it waits for less then.
+    fn goes_on(&self, author: u32) -> bool {
+        let mut own = self.pending.blocks.range((author, 0)..=(author, u32::MAX));
+        own.next()
+            .is_some_and(|((_, clock), _)| *clock < self.end(author))
     }
 
     fn next_woken(&mut self, author: u32) -> Option<u32> {
@@ -132,7 +142,7 @@ impl Replica {
                 .map(|client| self.author(*client))
                 .collect();
             for block in &update.blocks {
-                match self.ready(&update, &authors, block) {
+                match self.ready(&authors, block) {
                     Ready::Past => {}
                     Ready::Now(offset) => self.integrate(&update, &authors, block, offset),
                     Ready::Waits(client, clock) => {
@@ -161,11 +171,18 @@ impl Replica {
 
     /// All that waits, as updates v1.
     pub(super) fn pending_updates(&self) -> Vec<Vec<u8>> {
+        let known = self.state_vector();
         let blocks = self
             .pending
             .blocks
-            .values()
-            .map(|(_, bytes)| bytes.to_vec());
+            .iter()
+            .map(|((author, clock), (_, bytes))| {
+                if *clock >= self.end(*author) {
+                    return bytes.to_vec();
+                }
+                // Its first units came otherwise, and those are what counts.
+                diff_update(bytes, &known, Version::V1).unwrap_or_default()
+            });
         let mut updates: Vec<Vec<u8>> = blocks.collect();
         if !self.pending.deleted.is_empty() {
             let mut set = IdSet::default();

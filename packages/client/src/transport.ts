@@ -66,6 +66,8 @@ const TIMER_MOST_MS = 2 ** 31 - 1;
 const CLOSE_TOO_LARGE = 1009;
 const CLOSE_RESTART = 1012;
 const CLOSE_UNAUTHENTICATED = 4401;
+/** A token may run out on its way, where tokens are short-lived and machines slow; but not so often. */
+const EXPIRIES_MOST = 5;
 const FATAL: { readonly [code: number]: FatalReason } = {
   4400: 'bad_request',
   4403: 'forbidden',
@@ -78,6 +80,9 @@ export class Transport {
   private authenticated = false;
   private failures = 0;
   private refused = false;
+  /** The code of the last error that this connection brought: why it closes, if it does. */
+  private complaint: string | undefined;
+  private expiries = 0;
   private stopped = true;
   private openedAt = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -168,6 +173,7 @@ export class Transport {
     this.watch(PING_MS);
     for (const message of Array.isArray(frame) ? frame : [frame]) {
       if (socket !== this.socket) return;
+      if (message.type === 'error') this.complaint = message.code;
       if (message.type === 'authenticated') this.accepted(Date.parse(message.expiresAt));
       // A server that sends a document has accepted the token, whatever else it has said so far.
       if (message.type === 'document_state') this.opened();
@@ -190,6 +196,7 @@ export class Transport {
 
   private opened(): void {
     this.refused = false;
+    this.expiries = 0;
     if (this.authenticated) return;
     this.authenticated = true;
     this.options.onState({ state: 'open' });
@@ -221,6 +228,7 @@ export class Transport {
 
   private lost(code: number): void {
     const lasted = this.openedAt > 0 && Date.now() - this.openedAt >= STABLE_MS;
+    const complaint = this.complaint;
     this.drop();
     const fatal = FATAL[code];
     if (fatal) {
@@ -229,7 +237,9 @@ export class Transport {
     }
     if (code === CLOSE_UNAUTHENTICATED) {
       // Once with a fresh token; if that is refused as well, only the user can help.
-      if (this.refused) {
+      const expired = complaint === 'token_expired' && this.expiries < EXPIRIES_MOST;
+      if (expired) this.expiries += 1;
+      if (this.refused && !expired) {
         this.stop('unauthenticated');
         return;
       }
@@ -256,6 +266,7 @@ export class Transport {
     const socket = this.socket;
     this.socket = undefined;
     this.authenticated = false;
+    this.complaint = undefined;
     this.openedAt = 0;
     socket?.close(1000);
   }

@@ -135,6 +135,23 @@ test('backs off longer and longer', async () => {
   expect(attempts).toEqual([250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
 });
 
+test('a token that runs out on its way is replaced again, but not for ever', async () => {
+  const expire = (socket: FakeSocket) => {
+    socket.say({ type: 'error', code: 'token_expired', message: 'the token has expired' });
+    socket.onclose?.({ code: 4401 });
+  };
+  expire(await connected());
+  for (let n = 0; n < 3; n += 1) expire(await reconnected());
+  const again = await reconnected();
+  again.say(authenticated(), state(0, []));
+  expect(doc.status.connection).toBe('online');
+  expect(tokens).toEqual([false, true, true, true, true]);
+
+  again.onclose?.({ code: 1006 });
+  for (let n = 0; n < 6; n += 1) expire(await reconnected());
+  expect(doc.status).toMatchObject({ connection: 'closed', reason: 'unauthenticated' });
+});
+
 test('a refused token is replaced once', async () => {
   (await connected()).onclose?.({ code: 4401 });
   (await reconnected()).onclose?.({ code: 4401 });

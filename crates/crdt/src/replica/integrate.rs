@@ -445,23 +445,16 @@ impl super::Scanned {
 
     fn push(&mut self, run: Handle) {
         self.order.push(run);
-        match self.order.len() {
-            0..=Self::FEW => {}
-            len if len == Self::FEW + 1 => {
-                let places = self.order.iter().enumerate();
-                self.places.extend(places.map(|(at, run)| (*run, at)));
-            }
-            len => {
-                self.places.insert(run, len - 1);
-            }
-        }
     }
 
-    fn place(&self, run: Handle) -> Option<usize> {
+    fn place(&mut self, run: Handle) -> Option<usize> {
         if self.order.len() <= Self::FEW {
-            self.order.iter().rposition(|it| *it == run)
-        } else {
-            self.places.get(&run).copied()
+            return self.order.iter().rposition(|it| *it == run);
         }
+        // Most are passed without being looked for: they are hashed when the first one is.
+        let hashed = self.places.len();
+        let fresh = self.order[hashed..].iter().zip(hashed..);
+        self.places.extend(fresh.map(|(run, at)| (*run, at)));
+        self.places.get(&run).copied()
     }
 }

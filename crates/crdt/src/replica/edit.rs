@@ -486,13 +486,13 @@ impl Replica {
             self.forward(cursor);
         }
         if start != NONE && self.trees.formats(cursor.seq) != 0 {
-            self.clean_gap(start, cursor.right, &start_active);
+            self.clean_gap(start, &start_active);
             self.restore_active(cursor);
         }
     }
 
     /// Deletes the markers between `start` and the next content that no text needs any more.
-    fn clean_gap(&mut self, start: Handle, end: Handle, start_active: &[Active]) {
+    fn clean_gap(&mut self, start: Handle, start_active: &[Active]) {
         // Which markers there are, up to the next content: the last of each key is what counts.
         let mut markers: Vec<Handle> = Vec::new();
         let mut place = Some(self.place(start));
@@ -504,7 +504,6 @@ impl Replica {
             markers.push(run);
             place = self.trees.next(at);
         }
-        let _ = end;
         for (at, marker) in markers.iter().enumerate() {
             let content = self.runs[*marker].content;
             let format = self.contents.format(content);

@@ -34,8 +34,10 @@ pub use encoding::ANY_DEPTH_MAX;
 pub use error::{DecodeError, EditError};
 pub use id::{CLIENT_MAX, CLOCK_END, Client, Id, IdSet, StateVector};
 pub use replica::{
-    Association, Branch, JSON_DEPTH_MAX, Node, Options, RelativePosition, Replica, Shape,
+    Association, Branch, JSON_DEPTH_MAX, Node, Options, Received, RelativePosition, Replica, Shape,
 };
 pub use snapshot::Snapshot;
 pub use sync::{AwarenessEntry, SyncMessage, decode_awareness, encode_awareness};
-pub use update::{Version, decode_state_vector, diff_update, merge_updates, state_vector_of};
+pub use update::{
+    Version, clients_of_update, decode_state_vector, diff_update, merge_updates, state_vector_of,
+};

@@ -6,12 +6,15 @@
 mod random;
 #[path = "support/yjs.rs"]
 mod support;
+#[path = "support/twins.rs"]
+mod twins;
 
 use motet_crdt::{Branch, Client, Node, Options, Replica, Shape, StateVector, Version};
 use motet_ot::{Attributes, Delta, Embed, Insert, Operation};
 use random::Random;
 use serde_json::{Value, json};
 use support::{Yjs, hex, unhex};
+use twins::Twins;
 
 /// Sessions of one test; `MOTET_SESSIONS` sets another number.
 fn sessions(default: u64) -> u64 {
@@ -153,12 +156,13 @@ fn one_session(seed: u64, answer: &Value) -> [Value; 2] {
         }
     }
     shuffle(&mut shuffled, &mut random);
-    let mut replica = Replica::new(options);
+    let mut twins = Twins::new(options);
     let mut told = Delta::new();
     for (update, version) in shuffled {
-        let delta = replica.apply_update_to(update, version, "content").unwrap();
-        told = told.compose(&delta).unwrap();
+        let received = twins.receive(update, version);
+        told = told.compose(&received.delta).unwrap();
     }
+    let replica = twins.first;
     expect_same(&replica, expected, &format!("seed {seed}, shuffled"));
     assert!(!replica.has_pending());
     assert_eq!(
@@ -245,16 +249,15 @@ fn session_of_replicas(seed: u64) -> (Replica, Vec<Vec<u8>>, bool) {
             peers[at].1.assert_invariants();
         }
     }
-    let mut whole = Replica::new(Options { gc });
+    let mut twins = Twins::new(Options { gc });
     let mut told = Delta::new();
     let mut order: Vec<&Vec<u8>> = updates.iter().collect();
     shuffle(&mut order, &mut random);
     for update in order {
-        let delta = whole
-            .apply_update_to(update, Version::V1, "content")
-            .unwrap();
-        told = told.compose(&delta).unwrap();
+        let received = twins.receive(update, Version::V1);
+        told = told.compose(&received.delta).unwrap();
     }
+    let whole = twins.first;
     assert!(!whole.has_pending());
     assert_eq!(
         told,

@@ -125,6 +125,8 @@ impl Replica {
         transaction.deleted.clear();
         transaction.seams.clear();
         transaction.cut.clear();
+        transaction.kept.clear();
+        transaction.kept_deleted.clear();
         transaction.marks = false;
         self.transaction = transaction;
         self.compact();

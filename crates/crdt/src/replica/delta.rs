@@ -20,6 +20,7 @@ impl Replica {
             replica: self,
             seq,
             delta: Delta::new(),
+            passed: 0,
             active: self.trees.first(seq).is_some().then(Vec::new),
             changed: Vec::new(),
             retained: Attributes::new(),
@@ -114,6 +115,8 @@ struct DeltaWalk<'r> {
     replica: &'r Replica,
     seq: SeqId,
     delta: Delta,
+    /// What was passed as it is since the last operation: at the end it is none.
+    passed: usize,
     /// The formats that hold here now; `None` where that is not known.
     active: Option<Vec<Active>>,
     changed: Vec<Changed>,
@@ -133,12 +136,28 @@ impl DeltaWalk<'_> {
     }
 
     fn retain(&mut self, visible: u32) {
-        if visible > 0 {
-            self.delta.push(Operation::Retain {
-                len_utf16: visible as usize,
-                attributes: self.retained.clone(),
+        let len_utf16 = visible as usize;
+        if self.retained.is_empty() {
+            self.passed += len_utf16;
+        } else {
+            let attributes = self.retained.clone();
+            self.push(Operation::Retain {
+                len_utf16,
+                attributes,
             });
         }
+    }
+
+    fn push(&mut self, operation: Operation) {
+        if operation.len_utf16() == 0 {
+            return;
+        }
+        let (len_utf16, attributes) = (std::mem::take(&mut self.passed), Attributes::new());
+        self.delta.push(Operation::Retain {
+            len_utf16,
+            attributes,
+        });
+        self.delta.push(operation);
     }
 
     /// Passes over what was there and is. Where a surrogate pair was cut, its halves have changed.
@@ -159,8 +178,8 @@ impl DeltaWalk<'_> {
         let active = self.known(place).clone();
         let attributes = self.replica.attributes(&active);
         let insert = Insert::Text(Text::new("\u{fffd}"));
-        self.delta.push(Operation::Insert { insert, attributes });
-        self.delta.push(Operation::Delete { len_utf16: 1 });
+        self.push(Operation::Insert { insert, attributes });
+        self.push(Operation::Delete { len_utf16: 1 });
     }
 
     fn known(&mut self, place: Place) -> &mut Vec<Active> {
@@ -244,7 +263,7 @@ impl Walker for DeltaWalk<'_> {
         }
         match (held && run.is_countable(), holds && run.is_countable()) {
             (true, true) => self.stay(place, &run),
-            (true, false) => self.delta.push(Operation::Delete {
+            (true, false) => self.push(Operation::Delete {
                 len_utf16: run.len as usize,
             }),
             (false, true) => {
@@ -252,7 +271,7 @@ impl Walker for DeltaWalk<'_> {
                 let attributes = self.replica.attributes(&active);
                 self.replica.inserts(&run, |insert| {
                     let attributes = attributes.clone();
-                    self.delta.push(Operation::Insert { insert, attributes });
+                    self.push(Operation::Insert { insert, attributes });
                 });
             }
             (false, false) => {}

@@ -96,7 +96,7 @@ impl Replica {
         sink.finish()
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         mut sink: impl Sink,
         wanted: &[(Client, u32, u32)],

@@ -10,10 +10,13 @@ mod nodes;
 mod pending;
 mod position;
 mod read;
+mod receive;
+mod size;
 
 pub use nodes::{Branch, Node};
 pub use position::{Association, RelativePosition};
 pub use read::{JSON_DEPTH_MAX, Shape};
+pub use receive::Received;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -70,6 +73,10 @@ struct Transaction {
     seams: Vec<ShortId>,
     /// Units that were half of a surrogate pair, and are replacement characters now.
     cut: BTreeSet<(u32, u32)>,
+    /// Blocks that were put away for later: a client and the first clock.
+    kept: Vec<(u32, u32)>,
+    /// Deletions that were put away for later.
+    kept_deleted: Vec<(u32, Range<u32>)>,
 }
 
 /// A Yjs document: see the [crate].
@@ -391,8 +398,7 @@ impl Replica {
             }
             other => (other.clone(), other),
         };
-        self.contents.set_value(value, left);
-        self.contents.add_value(right)
+        self.contents.split_value(value, left, right)
     }
 }
 

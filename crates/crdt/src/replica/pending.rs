@@ -2,6 +2,11 @@
 //!
 //! A block that waits is kept as an update of its own. Each client's first one is entered with the clock
 //! that it waits for, so that nothing is looked at again before that has come.
+//!
+//! # Invariants
+//!
+//! - **ascending**: of the blocks of a client that wait, one that begins later ends later.
+//! - **apart**: the deletions of a client that wait neither touch nor overlap.
 
 use std::{
     cmp::Reverse,
@@ -9,11 +14,15 @@ use std::{
     ops::Range,
 };
 
-use super::{Replica, integrate::Ready};
+use super::{
+    Replica,
+    integrate::Ready,
+    size::{ALLOCATION_BYTES, MAP_ENTRY_BYTES},
+};
 use crate::{
     Version,
     encoding::Write,
-    id::IdSet,
+    id::{IdSet, StateVector},
     update::{Block, Kind, Sink, Update, V1, diff_update, write_block},
 };
 
@@ -25,6 +34,8 @@ type Kept = (u32, Box<[u8]>);
 pub(super) struct Pending {
     /// By client and clock.
     blocks: BTreeMap<(u32, u32), Kept>,
+    /// Of the updates in `blocks`.
+    size_bytes: usize,
     /// Who waits for a client: the clock needed, and the client that waits.
     waiting: BTreeMap<u32, BinaryHeap<Reverse<(u32, u32)>>>,
     /// By client and first clock: the end of each range.
@@ -40,27 +51,28 @@ impl Replica {
         !self.pending.blocks.is_empty() || !self.pending.deleted.is_empty()
     }
 
-    /// Keeps a block for later.
+    /// Keeps what is not here of a block for later, unless it is kept already.
     pub(super) fn keep(&mut self, update: &Update<'_>, authors: &[u32], block: &Block) {
-        if block.kind == Kind::Skip {
+        let author = authors[block.client as usize];
+        let start = block.clock.max(self.end(author));
+        let end = block.clock + block.len;
+        if block.kind == Kind::Skip || start >= end {
             return;
         }
-        let author = authors[block.client as usize];
-        let end = block.clock + block.len;
-        let known = self.pending.blocks.get(&(author, block.clock));
-        if known.is_some_and(|(known, _)| *known >= end) {
+        let mut before = self.pending.blocks.range((author, 0)..=(author, start));
+        let before = before.next_back();
+        if before.is_some_and(|(_, (known, _))| *known >= end) {
             return;
         }
         let mut sink = V1::default();
         sink.rest().extend_from_slice(&[1, 1]);
         sink.client(self.client(author));
-        sink.rest().var_u64(block.clock.into());
-        write_block(&mut sink, update, block, 0);
+        sink.rest().var_u64(start.into());
+        write_block(&mut sink, update, block, start - block.clock);
         sink.rest().push(0);
-        let bytes = sink.finish().into_boxed_slice();
         self.pending
-            .blocks
-            .insert((author, block.clock), (end, bytes));
+            .insert((author, start), end, sink.finish().into_boxed_slice());
+        self.transaction.kept.push((author, start));
         if self.pending.fresh.last() != Some(&author) {
             self.pending.fresh.push(author);
         }
@@ -72,10 +84,11 @@ impl Replica {
         if range.start < end {
             self.delete_clocks(author, range.start..range.end.min(end));
         }
-        let rest = range.start.max(end);
-        if rest < range.end {
-            let kept = self.pending.deleted.entry((author, rest)).or_default();
-            *kept = range.end.max(*kept);
+        let rest = range.start.max(end)..range.end;
+        if !rest.is_empty() {
+            let news = self.pending.keep_deleted(author, rest);
+            let news = news.into_iter().map(|clocks| (author, clocks));
+            self.transaction.kept_deleted.extend(news);
         }
     }
 
@@ -152,7 +165,7 @@ impl Replica {
                     }
                 }
             }
-            self.pending.blocks.remove(&key);
+            self.pending.remove(key);
         }
     }
 
@@ -165,25 +178,19 @@ impl Replica {
                 return;
             };
             self.pending.deleted.remove(&(author, start));
-            self.delete_range(author, start..until);
+            self.delete_clocks(author, start..until.min(end));
+            if end < until {
+                self.pending.deleted.insert((author, end), until);
+            }
         }
     }
 
     /// All that waits, as updates v1.
     pub(super) fn pending_updates(&self) -> Vec<Vec<u8>> {
-        let known = self.state_vector();
-        let blocks = self
-            .pending
-            .blocks
-            .iter()
-            .map(|((author, clock), (_, bytes))| {
-                if *clock >= self.end(*author) {
-                    return bytes.to_vec();
-                }
-                // Its first units came otherwise, and those are what counts.
-                diff_update(bytes, &known, Version::V1).unwrap_or_default()
-            });
-        let mut updates: Vec<Vec<u8>> = blocks.collect();
+        let blocks = self.pending.blocks.iter();
+        let mut updates: Vec<Vec<u8>> = blocks
+            .map(|(key, (_, bytes))| self.kept_update(*key, bytes))
+            .collect();
         if !self.pending.deleted.is_empty() {
             let mut set = IdSet::default();
             for ((author, start), end) in &self.pending.deleted {
@@ -196,5 +203,99 @@ impl Replica {
             updates.push(sink.finish());
         }
         updates
+    }
+
+    /// The blocks that wait since the transaction under way, as updates v1.
+    pub(super) fn kept_updates(&self) -> Vec<Vec<u8>> {
+        let mut kept = self.transaction.kept.clone();
+        kept.sort_unstable();
+        kept.dedup();
+        let kept = kept.into_iter().filter_map(|key| {
+            let (_, bytes) = self.pending.blocks.get(&key)?;
+            Some(self.kept_update(key, bytes))
+        });
+        kept.collect()
+    }
+
+    /// An update with a block that is kept.
+    fn kept_update(&self, (author, clock): (u32, u32), bytes: &[u8]) -> Vec<u8> {
+        let end = self.end(author);
+        if clock >= end {
+            return bytes.to_vec();
+        }
+        // Its first units came otherwise, and those are what counts.
+        let mut known = StateVector::default();
+        known.set(self.client(author), end);
+        diff_update(bytes, &known, Version::V1).unwrap_or_default()
+    }
+}
+
+impl Pending {
+    /// Keeps a block, and lets go of those that it holds.
+    fn insert(&mut self, key: (u32, u32), end: u32, bytes: Box<[u8]>) {
+        self.remove(key);
+        self.size_bytes += bytes.len();
+        self.blocks.insert(key, (end, bytes));
+        let (author, start) = key;
+        loop {
+            let mut later = self.blocks.range((author, start + 1)..(author, end));
+            match later.next() {
+                Some((key, (known, _))) if *known <= end => {
+                    let key = *key;
+                    self.remove(key);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn remove(&mut self, key: (u32, u32)) {
+        if let Some((_, bytes)) = self.blocks.remove(&key) {
+            self.size_bytes -= bytes.len();
+        }
+    }
+
+    /// Keeps deletions, and returns those that were not kept before. O(k log n) for k ranges that become
+    /// one.
+    fn keep_deleted(&mut self, author: u32, range: Range<u32>) -> Vec<Range<u32>> {
+        let (mut whole, mut at) = (range.clone(), range.start);
+        let mut before = self.deleted.range((author, 0)..=(author, range.start));
+        if let Some((&(_, start), &end)) = before.next_back()
+            && end >= range.start
+        {
+            whole = start..whole.end.max(end);
+            at = end;
+        }
+        let mut news = Vec::new();
+        loop {
+            let mut later = self
+                .deleted
+                .range((author, range.start + 1)..=(author, range.end));
+            let Some((&(_, start), &end)) = later.next() else {
+                break;
+            };
+            self.deleted.remove(&(author, start));
+            news.push(at..start);
+            at = end;
+            whole.end = whole.end.max(end);
+        }
+        news.push(at..range.end);
+        news.retain(|range| !range.is_empty());
+        self.deleted.insert((author, whole.start), whole.end);
+        news
+    }
+
+    /// The memory that it takes up. O(clients).
+    pub(super) fn size_bytes(&self) -> usize {
+        let heaps = self.waiting.values();
+        let heaps: usize = heaps
+            .map(|heap| MAP_ENTRY_BYTES + heap.capacity() * size_of::<(u32, u32)>())
+            .sum();
+        let block = MAP_ENTRY_BYTES + size_of::<Kept>() + ALLOCATION_BYTES;
+        self.blocks.len() * block
+            + self.size_bytes
+            + heaps
+            + self.deleted.len() * MAP_ENTRY_BYTES
+            + self.fresh.capacity() * size_of::<u32>()
     }
 }

@@ -35,6 +35,28 @@ pub(crate) enum Value {
     },
 }
 
+impl Value {
+    /// The memory outside the list of values. What was split counts all the bytes it was split from.
+    fn size_bytes(&self) -> usize {
+        ALLOCATION_BYTES
+            + match self {
+                Self::None => 0,
+                Self::Any { bytes, .. } | Self::Json { bytes, .. } => bytes.len(),
+                Self::Binary(bytes) => bytes.len(),
+                Self::Embed(scalar) => scalar.bytes().len(),
+                Self::Doc { guid, options } => guid.len() + options.len() + ALLOCATION_BYTES,
+            }
+    }
+
+    /// Where the bytes are that lists may share.
+    fn shared(&self) -> Option<usize> {
+        match self {
+            Self::Any { bytes, .. } | Self::Json { bytes, .. } => Some(bytes.as_ptr().addr()),
+            _ => None,
+        }
+    }
+}
+
 /// A value as it came: JSON text in update v1, lib0's bytes in v2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scalar {
@@ -129,10 +151,22 @@ pub(crate) struct Contents {
     key_ids: HashMap<Arc<str>, u32>,
     pub(crate) types: Vec<Type>,
     free_types: Vec<u32>,
+    /// How many values share the bytes of a list that was split, by where they are.
+    sharers: HashMap<usize, u32>,
+    /// The memory of values, formats, keys and names outside the lists.
+    outside_bytes: usize,
 }
+
+/// What an allocation takes up beside its content, with the counts of an [`Arc`].
+const ALLOCATION_BYTES: usize = 32;
 
 impl Contents {
     pub(crate) fn add_value(&mut self, value: Value) -> u32 {
+        self.outside_bytes += value.size_bytes();
+        self.put_value(value)
+    }
+
+    fn put_value(&mut self, value: Value) -> u32 {
         if let Some(at) = self.free_values.pop() {
             self.values[at as usize] = value;
             return at;
@@ -145,13 +179,31 @@ impl Contents {
         &self.values[at as usize]
     }
 
-    pub(crate) fn set_value(&mut self, at: u32, value: Value) {
-        self.values[at as usize] = value;
+    /// Makes two values of one: lists that share the bytes they had. Returns the second.
+    pub(crate) fn split_value(&mut self, at: u32, left: Value, right: Value) -> u32 {
+        if let Some(bytes) = left.shared() {
+            *self.sharers.entry(bytes).or_insert(1) += 1;
+        }
+        self.values[at as usize] = left;
+        self.put_value(right)
     }
 
     pub(crate) fn free_value(&mut self, at: u32) {
-        self.values[at as usize] = Value::None;
+        let value = std::mem::replace(&mut self.values[at as usize], Value::None);
         self.free_values.push(at);
+        let sharers = value
+            .shared()
+            .and_then(|bytes| Some((bytes, self.sharers.get_mut(&bytes)?)));
+        match sharers {
+            // The others hold the bytes.
+            Some((bytes, sharers)) => {
+                *sharers -= 1;
+                if *sharers == 1 {
+                    self.sharers.remove(&bytes);
+                }
+            }
+            None => self.outside_bytes -= value.size_bytes(),
+        }
     }
 
     /// The number of a string.
@@ -161,6 +213,7 @@ impl Contents {
         }
         let id = u32::try_from(self.keys.len()).unwrap_or(NONE);
         let text: Arc<str> = text.into();
+        self.outside_bytes += text.len() + ALLOCATION_BYTES;
         self.keys.push(text.clone());
         self.key_ids.insert(text, id);
         id
@@ -188,6 +241,7 @@ impl Contents {
         let bits = (key & 31) << FORMAT_KEY_SHIFT;
         let id = bits | u32::try_from(self.formats.len()).unwrap_or(NONE);
         let json = value.to_json();
+        self.outside_bytes += value.bytes().len() + ALLOCATION_BYTES + json_bytes(&json);
         self.format_ids.insert((key, value.clone()), id);
         self.formats.push(Format { key, value, json });
         id
@@ -207,6 +261,7 @@ impl Contents {
     }
 
     pub(crate) fn add_type(&mut self, type_ref: u8, name: &str, item: Handle) -> u32 {
+        self.outside_bytes += name.len() + ALLOCATION_BYTES;
         let new = Type {
             type_ref,
             name: name.into(),
@@ -215,7 +270,8 @@ impl Contents {
             has_keys: false,
         };
         if let Some(at) = self.free_types.pop() {
-            self.types[at as usize] = new;
+            let old = std::mem::replace(&mut self.types[at as usize], new);
+            self.outside_bytes -= old.name.len() + ALLOCATION_BYTES;
             return at;
         }
         self.types.push(new);
@@ -296,6 +352,29 @@ impl Contents {
                 .is_some_and(|unit| (0xdc00..0xe000).contains(unit))
     }
 
+    /// About the memory that it takes up.
+    pub(crate) fn size_bytes(&self) -> usize {
+        fn vec<T>(all: &Vec<T>) -> usize {
+            all.capacity() * size_of::<T>()
+        }
+        fn map<K, V>(all: &HashMap<K, V>) -> usize {
+            // A byte of the table for each entry, and an eighth of it stays free.
+            all.capacity() * (size_of::<(K, V)>() + 1) * 8 / 7
+        }
+        vec(&self.narrow)
+            + vec(&self.wide)
+            + vec(&self.values)
+            + vec(&self.free_values)
+            + vec(&self.formats)
+            + map(&self.format_ids)
+            + vec(&self.keys)
+            + map(&self.key_ids)
+            + vec(&self.types)
+            + vec(&self.free_types)
+            + map(&self.sharers)
+            + self.outside_bytes
+    }
+
     /// Whether text of so many bytes more has room.
     pub(crate) fn has_room(&self, more: usize) -> bool {
         const LIMIT: usize = 1 << 30;
@@ -308,6 +387,25 @@ impl Contents {
 /// Whether all characters are below U+0100.
 pub(crate) fn is_narrow(text: &str) -> bool {
     text.is_ascii() || text.chars().all(|char| u32::from(char) < 0x100)
+}
+
+/// The memory that JSON takes up outside the value. The depth that it was parsed to bounds the recursion.
+fn json_bytes(json: &Json) -> usize {
+    match json {
+        Json::String(text) => text.capacity() + ALLOCATION_BYTES,
+        Json::Array(values) => {
+            let inside: usize = values.iter().map(json_bytes).sum();
+            values.capacity() * size_of::<Json>() + ALLOCATION_BYTES + inside
+        }
+        Json::Object(object) => object
+            .iter()
+            .map(|(key, value)| {
+                let entry = size_of::<(String, Json)>() + key.len() + 2 * ALLOCATION_BYTES;
+                entry + json_bytes(value)
+            })
+            .sum(),
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+    }
 }
 
 /// Makes room with little waste.

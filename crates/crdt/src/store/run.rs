@@ -246,6 +246,11 @@ impl Runs {
         self.all.len() - self.free.len()
     }
 
+    /// The memory that it takes up.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.all.capacity() * size_of::<Run>() + self.free.capacity() * size_of::<Handle>()
+    }
+
     /// Makes room for many at once.
     pub(crate) fn reserve_for(&mut self, more: usize) {
         if more > 1_000 {

@@ -1,5 +1,7 @@
 //! Updates without a document: merged, cut, and asked what they hold.
 
+use std::{collections::BTreeMap, ops::Range};
+
 use super::{Block, Kind, Sink, Update, V1, V2, Version, write_block};
 use crate::{
     DecodeError,
@@ -54,6 +56,27 @@ pub fn state_vector_of(update: &[u8], version: Version) -> Result<StateVector, D
         vector.set(pieces.client, end);
     }
     Ok(vector)
+}
+
+/// For each client with blocks in `update`, in ascending order: its first clock there, and one past its
+/// last. Between them there may be holes. O(n log n).
+///
+/// # Errors
+///
+/// As [`DecodeError`] says.
+pub fn clients_of_update(
+    update: &[u8],
+    version: Version,
+) -> Result<Vec<(Client, Range<u32>)>, DecodeError> {
+    let update = Update::decode(update, version)?;
+    let mut clients: BTreeMap<Client, Range<u32>> = BTreeMap::new();
+    for block in update.blocks.iter().filter(|it| it.kind != Kind::Skip) {
+        let client = update.clients[block.client as usize];
+        let (start, end) = (block.clock, block.clock + block.len);
+        let range = clients.entry(client).or_insert(start..end);
+        *range = range.start.min(start)..range.end.max(end);
+    }
+    Ok(clients.into_iter().collect())
 }
 
 /// A block of one of the updates, from its unit `start` on.

@@ -96,6 +96,16 @@ impl Trees {
         add(&mut self.seqs, &mut self.free_seqs, seq)
     }
 
+    /// The memory that they take up.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let free = self.free_leaves.capacity() + self.free_inners.capacity();
+        let numbers = free + self.free_seqs.capacity() + self.dirty.capacity();
+        self.leaves.capacity() * size_of::<Leaf>()
+            + self.inners.capacity() * size_of::<Inner>()
+            + self.seqs.capacity() * size_of::<Seq>()
+            + numbers * size_of::<u32>()
+    }
+
     pub(crate) fn seq(&self, seq: SeqId) -> &Seq {
         &self.seqs[seq as usize]
     }

@@ -377,7 +377,11 @@ fn accept(collab: Arc<Collab>, upgrade: WebSocketUpgrade, opening: Opening) -> R
         .max_message_size(collab.settings.message_bytes_max)
         .max_frame_size(collab.settings.message_bytes_max)
         .on_upgrade(move |socket| {
-            connections.track_future(connection::run(socket, collab, opening))
+            connections.track_future(connection::run(
+                connection::websocket(socket),
+                collab,
+                opening,
+            ))
         })
 }
 

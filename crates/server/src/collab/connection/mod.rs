@@ -1,7 +1,9 @@
-//! One WebSocket: a reader that turns messages into commands, and a writer that sends what its
+//! One connection: a reader that turns messages into commands, and a writer that sends what its
 //! sessions' documents say. They share little, so a client that does not read can still be heard, and
-//! one that does not write is still served.
+//! one that does not write is still served. What carries their frames is a WebSocket, or whatever
+//! has the same two halves (`frame.rs`).
 
+mod frame;
 mod reader;
 mod writer;
 
@@ -10,14 +12,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::extract::ws::WebSocket;
-use futures_util::StreamExt;
+use futures_util::{Sink, Stream};
 use motet_model::{ClientId, DocumentId, Revision, limits};
 use motet_protocol::{ErrorCode, close, ot::Body};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::{reader::Reader, writer::Writer};
+pub(crate) use self::frame::websocket;
+use self::{
+    frame::{Broken, Frame},
+    reader::Reader,
+    writer::Writer,
+};
 use super::{
     Collab,
     session::{Session, error},
@@ -100,8 +106,14 @@ impl Shared {
 
 /// Serves a connection until either side ends it. Its sessions leave when they are dropped with
 /// what reader and writer share, so none outlives it.
-pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening) {
-    let (sink, stream) = socket.split();
+pub(crate) async fn run(
+    (frames, sink): (
+        impl Stream<Item = Result<Frame, Broken>> + Unpin,
+        impl Sink<Frame> + Send + Unpin + 'static,
+    ),
+    collab: Arc<Collab>,
+    opening: Opening,
+) {
     let shared = Arc::new(Shared {
         sessions: Mutex::default(),
         answers: Mutex::default(),
@@ -125,7 +137,7 @@ pub(crate) async fn run(socket: WebSocket, collab: Arc<Collab>, opening: Opening
         single,
         claims: None,
     };
-    reader.run(stream, opening).await;
+    reader.run(frames, opening).await;
     // A writer that panicked has been reported by the runtime.
     let _ended = writer.await;
 }

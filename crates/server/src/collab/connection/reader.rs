@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::ws::{Message, WebSocket};
-use futures_util::{StreamExt, stream::SplitStream};
+use futures_util::{Stream, StreamExt};
 use motet_document::{Command, Selection, Submission};
 use motet_model::{ClientId, DocumentId, Revision, limits};
 use motet_protocol::{
@@ -15,7 +14,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
-use super::{Opening, Shared};
+use super::{Broken, Frame, Opening, Shared};
 use crate::{
     auth::{Claims, TokenError},
     collab::{
@@ -47,18 +46,22 @@ pub(super) struct Reader {
 impl Reader {
     /// Hears the client until either side ends the connection, and waits for its side of the closing
     /// handshake.
-    pub(super) async fn run(&mut self, mut stream: SplitStream<WebSocket>, opening: Opening) {
+    pub(super) async fn run(
+        &mut self,
+        mut frames: impl Stream<Item = Result<Frame, Broken>> + Unpin,
+        opening: Opening,
+    ) {
         let shared = Arc::clone(&self.shared);
         let broken = tokio::select! {
             () = shared.ended.cancelled() => None,
-            broken = self.hear(&mut stream, opening) => broken,
+            broken = self.hear(&mut frames, opening) => broken,
         };
         if let Some(cause) = broken {
-            return self.broken(&cause).await;
+            return self.broken(cause).await;
         }
         // Dropping a socket with unread data would reset the connection, and the client might never
         // see why it was closed.
-        let rest = async { while let Some(Ok(_)) = stream.next().await {} };
+        let rest = async { while let Some(Ok(_)) = frames.next().await {} };
         let late = async {
             shared.ended.cancelled().await;
             sleep(CLOSE_TIMEOUT).await;
@@ -72,9 +75,9 @@ impl Reader {
     /// Takes what the client says until the connection is to end; returns why if it broke.
     async fn hear(
         &mut self,
-        stream: &mut SplitStream<WebSocket>,
+        frames: &mut (impl Stream<Item = Result<Frame, Broken>> + Unpin),
         mut opening: Opening,
-    ) -> Option<axum::Error> {
+    ) -> Option<Broken> {
         if let Some((code, message)) = opening.refused.take() {
             self.shared.fail(code, &message);
         } else if let Some(token) = opening.token.take() {
@@ -114,17 +117,17 @@ impl Reader {
                         self.heard().await;
                     }
                 }
-                frame = stream.next() => {
+                frame = frames.next() => {
                     last_heard = Instant::now();
                     match frame {
-                        Some(Ok(Message::Text(text))) => self.frame(&text, &mut opening).await,
-                        Some(Ok(Message::Binary(_))) => {
+                        Some(Ok(Frame::Text(text))) => self.frame(&text, &mut opening).await,
+                        Some(Ok(Frame::Binary(_))) => {
                             let message = "this dialect is spoken in text frames";
                             let body = error(ErrorCode::InvalidMessage, message, None);
                             self.shared.answer(None, body);
                         }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Close(_))) | None => {
+                        Some(Ok(Frame::Ping | Frame::Pong)) => {}
+                        Some(Ok(Frame::Close(_))) | None => {
                             self.shared.close(close::NORMAL);
                             return None;
                         }
@@ -135,17 +138,16 @@ impl Reader {
         }
     }
 
-    /// The socket cannot be read any more: the client is gone, or has sent what is not allowed.
-    async fn broken(&mut self, cause: &axum::Error) {
-        let cause = std::error::Error::source(cause)
-            .and_then(|cause| cause.downcast_ref::<tungstenite::Error>());
-        if let Some(tungstenite::Error::Capacity(limit)) = cause {
-            self.shared.fail(ErrorCode::TooLarge, &limit.to_string());
-            // The rest of the frame is never read, so the client must have time to see the answer
-            // before the connection is reset.
-            sleep(CLOSE_TIMEOUT).await;
-        } else {
-            self.shared.close(close::NORMAL);
+    /// The client cannot be heard any more: it is gone, or has sent what is not allowed.
+    async fn broken(&mut self, cause: Broken) {
+        match cause {
+            Broken::TooLarge(limit) => {
+                self.shared.fail(ErrorCode::TooLarge, &limit);
+                // The rest of the frame is never read, so the client must have time to see the
+                // answer before the connection is reset.
+                sleep(CLOSE_TIMEOUT).await;
+            }
+            Broken::Gone => self.shared.close(close::NORMAL),
         }
     }
 

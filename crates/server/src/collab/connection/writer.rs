@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::{SinkExt, stream::SplitSink};
+use futures_util::{Sink, SinkExt};
 use motet_document::Command;
 use motet_log::DocumentLog;
 use motet_model::{DocumentId, limits};
@@ -13,7 +12,7 @@ use motet_protocol::{
 };
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::Shared;
+use super::{Frame, Shared};
 use crate::collab::{
     Collab,
     outbox::End,
@@ -25,8 +24,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long one frame may take to leave.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(super) struct Writer {
-    pub(super) sink: SplitSink<WebSocket, Message>,
+pub(super) struct Writer<S> {
+    pub(super) sink: S,
     pub(super) shared: Arc<Shared>,
     pub(super) collab: Arc<Collab>,
 }
@@ -34,7 +33,7 @@ pub(super) struct Writer {
 /// The connection cannot be written to any more.
 struct Gone;
 
-impl Writer {
+impl<S: Sink<Frame> + Unpin> Writer<S> {
     /// Speaks until the connection ends.
     pub(super) async fn run(mut self) {
         let mut ping = interval(PING_INTERVAL);
@@ -45,15 +44,14 @@ impl Writer {
                 () = writer.notified() => match self.flush().await {
                     Ok(None) => {}
                     Ok(Some(code)) => {
-                        let frame = CloseFrame { code, reason: "".into() };
                         // Nothing is left to do for a client that does not take it.
-                        let _gone = self.send(Message::Close(Some(frame))).await;
+                        let _gone = self.send(Frame::Close(Some(code))).await;
                         break;
                     }
                     Err(Gone) => break,
                 },
                 _ = ping.tick() => {
-                    if self.send(Message::Ping(Vec::new().into())).await.is_err() {
+                    if self.send(Frame::Ping).await.is_err() {
                         break;
                     }
                 }
@@ -172,11 +170,11 @@ impl Writer {
         let Ok(text) = String::from_utf8(ot::frame(messages)) else {
             return Err(Gone);
         };
-        self.send(Message::Text(text.into())).await
+        self.send(Frame::Text(text.into())).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        match timeout(SEND_TIMEOUT, self.sink.send(message)).await {
+    async fn send(&mut self, frame: Frame) -> Result<(), Gone> {
+        match timeout(SEND_TIMEOUT, self.sink.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
         }

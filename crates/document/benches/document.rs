@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use motet_document::{Access, Command, Document, Member, Settings, Submission, content::Content};
+use motet_document::{
+    Access, Command, Document, Member, Settings, Start, Submission, content::text::RichText,
+};
 use motet_model::{DocumentId, Revision, SessionId, UserId};
 use motet_ot::{Decoded, Delta, decode};
 
@@ -27,7 +29,7 @@ fn submission(c: &mut Criterion) {
             session,
             member,
             client_id,
-            from: None,
+            start: Start::Text,
         };
         let delta = document(size);
         let first = Submission::new(
@@ -75,7 +77,7 @@ fn submission(c: &mut Criterion) {
 fn content(c: &mut Criterion) {
     let mut group = c.benchmark_group("content");
     for size in [1_000, 100_000, 10_000_000] {
-        let content = Content::from_delta(&document(size)).expect("a document");
+        let content = RichText::from_delta(&document(size)).expect("a document");
         let mut edited = content.clone();
         let mut at = 0_usize;
         group.bench_function(format!("insert and delete in {size} bytes"), |b| {

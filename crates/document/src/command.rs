@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use motet_crdt::StateVector;
 use motet_model::{ClientId, Revision, SessionId, UserId};
 
-use crate::{Selection, Submission};
+use crate::{AwarenessState, Reconciliation, Selection, Submission};
 
 /// What a session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,24 @@ pub struct Member {
     pub access: Access,
 }
 
+/// Where a new session starts from, and with it what it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Positions, from the document's text.
+    #[default]
+    Text,
+    /// Positions, from the text that the client has.
+    Revision {
+        /// The revision of that text.
+        revision: Revision,
+        /// The client has a submission on it, and sends that at once. It is sent nothing before, so that
+        /// the submission can be [reconciled](crate::Reconciliation) if it must be.
+        pending: bool,
+    },
+    /// Identities: updates, state vectors and awareness of Yjs.
+    Identities,
+}
+
 /// Something that a session, or the server on its behalf, asks of the document.
 #[derive(Debug)]
 pub enum Command {
@@ -38,8 +58,8 @@ pub enum Command {
         member: Member,
         /// The name under which the client numbers its submissions.
         client_id: ClientId,
-        /// The revision of the state that the client has, if it wants to go on from there.
-        from: Option<Revision>,
+        /// Where it starts from.
+        start: Start,
     },
     /// The session is over.
     Leave {
@@ -52,6 +72,35 @@ pub enum Command {
         session: SessionId,
         /// The edit.
         submission: Submission,
+    },
+    /// A submission that was [reconciled](crate::Route::Reconcile).
+    Reconcile {
+        /// Whose.
+        session: SessionId,
+        /// What came of it.
+        reconciliation: Box<Reconciliation>,
+    },
+    /// An edit by identities: a Yjs update v1. Answered by [`Event::UpdateStored`](crate::Event) or
+    /// `Rejected`.
+    Update {
+        /// Whose.
+        session: SessionId,
+        /// The update, as it came.
+        update: Bytes,
+    },
+    /// What the session has; answered by what it lacks.
+    Sync {
+        /// Whose.
+        session: SessionId,
+        /// What it has.
+        state_vector: StateVector,
+    },
+    /// What the session says of itself, and repeats of others.
+    Awareness {
+        /// Whose.
+        session: SessionId,
+        /// The states.
+        states: Vec<AwarenessState>,
     },
     /// The session's queue has drained after it fell behind; it has been sent every change up to
     /// and including `after`.

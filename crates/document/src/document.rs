@@ -1,25 +1,27 @@
 //! The state machine.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, limits};
+use motet_model::{Change, Checkpoint, DocumentId, Revision, SessionId, limits};
+use motet_ot::Delta;
 
 use crate::{
-    Access, Changes, CloseReason, Command, Committed, Event, Joined, Member, PresenceUpdate,
-    Reject, Selection, Snapshot, Submission,
+    Access, Changes, CloseReason, Command, Committed, Event, Reject, Selection, Snapshot, State,
+    awareness,
     checkpoint::OpenError,
     clients::{Clients, Last},
-    content::{Content, ContentError},
-    presence,
-    session::{Delivery, Sessions},
+    content::{Bounds, Content, ROOT},
+    presence::Wire,
+    session::{Delivery, Dialect, Session, Sessions},
     submission,
-    window::Window,
+    window::{Milestones, Window},
 };
 
 /// Bounds of one document; the defaults are those of [`limits`].
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The root that clients which speak positions edit; a document that has been stored keeps its own.
+    pub root: Arc<str>,
     /// Most changes kept in memory.
     pub window_changes_max: usize,
     /// Most bytes of changes kept in memory.
@@ -28,24 +30,38 @@ pub struct Settings {
     pub catch_up_bytes_max: usize,
     /// Most sessions at a time.
     pub sessions_max: usize,
-    /// Most [steps](Submission::steps_to) that moving one submission to the head may take.
+    /// Most [steps](crate::Submission::steps_to) that moving one submission to the head may take.
     pub transform_steps_max: u64,
-    /// The longest that the content may be, in UTF-16 code units.
+    /// The longest that the text may be, in UTF-16 code units.
     pub len_utf16_max: usize,
-    /// The largest that the content may be, as [`Content::size_bytes`] measures it.
-    pub content_bytes_max: usize,
+    /// The largest that the text may be, in bytes.
+    pub text_bytes_max: usize,
+    /// The most memory that all of the content may take.
+    pub replica_bytes_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            root: ROOT.into(),
             window_changes_max: limits::WINDOW_CHANGES_MAX,
             window_bytes_max: limits::WINDOW_BYTES_MAX,
             catch_up_bytes_max: limits::CATCH_UP_BYTES_MAX,
             sessions_max: limits::SESSIONS_PER_DOCUMENT_MAX,
             transform_steps_max: limits::TRANSFORM_STEPS_MAX,
             len_utf16_max: limits::DOCUMENT_LEN_UTF16_MAX,
-            content_bytes_max: limits::DOCUMENT_BYTES_MAX,
+            text_bytes_max: limits::DOCUMENT_BYTES_MAX,
+            replica_bytes_max: limits::REPLICA_BYTES_MAX,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            len_utf16_max: self.len_utf16_max,
+            text_bytes_max: self.text_bytes_max,
+            replica_bytes_max: self.replica_bytes_max,
         }
     }
 }
@@ -53,14 +69,17 @@ impl Default for Settings {
 /// One live document.
 #[derive(Debug)]
 pub struct Document {
-    id: DocumentId,
-    settings: Settings,
+    pub(crate) id: DocumentId,
+    pub(crate) settings: Settings,
     /// The revision that is durable. Content and window are ahead of it while a plan is out.
-    head: Revision,
-    content: Content,
-    window: Window,
-    clients: Clients,
-    sessions: Sessions,
+    pub(crate) head: Revision,
+    pub(crate) content: Content,
+    pub(crate) window: Window,
+    pub(crate) milestones: Milestones,
+    pub(crate) clients: Clients,
+    pub(crate) sessions: Sessions,
+    /// Some identities were not stored with their changes, but made when those were read.
+    derived: bool,
 }
 
 /// Changes to append, and what to tell the sessions once that is done.
@@ -70,8 +89,8 @@ pub struct Document {
 #[must_use = "append its changes, then commit it"]
 pub struct Plan {
     base: Revision,
-    changes: Vec<Arc<Committed>>,
-    replies: Vec<(SessionId, Event)>,
+    pub(crate) changes: Vec<Arc<Committed>>,
+    pub(crate) replies: Vec<(SessionId, Event)>,
 }
 
 impl Plan {
@@ -89,6 +108,10 @@ impl Plan {
             .map(|entry| entry.change.clone())
             .collect()
     }
+
+    pub(crate) fn reply(&mut self, session: SessionId, event: Event) {
+        self.replies.push((session, event));
+    }
 }
 
 impl Document {
@@ -102,17 +125,14 @@ impl Document {
         checkpoint: Option<&Checkpoint>,
         settings: Settings,
     ) -> Result<Self, OpenError> {
-        let Snapshot {
+        let State {
             revision,
             content,
             clients,
+            derived,
         } = match checkpoint {
-            Some(checkpoint) => Snapshot::decode(checkpoint)?,
-            None => Snapshot {
-                revision: Revision::ZERO,
-                content: Content::default(),
-                clients: Clients::default(),
-            },
+            Some(checkpoint) => State::decode(checkpoint, &settings.root)?,
+            None => State::new(Arc::clone(&settings.root)),
         };
         Ok(Self {
             id,
@@ -120,8 +140,10 @@ impl Document {
             head: revision,
             content,
             window: Window::new(revision),
+            milestones: Milestones::default(),
             clients,
             sessions: Sessions::default(),
+            derived,
         })
     }
 
@@ -136,26 +158,27 @@ impl Document {
             let revision = self.head.next();
             let delta = submission::decode(&change, revision)?;
             self.content
-                .apply(&delta)
+                .replay(&delta, &change.update)
                 .map_err(|error| OpenError::Corrupt {
                     revision,
                     detail: error.to_string(),
                 })?;
-            let key = (change.author, change.client_id.clone());
-            self.clients.record(
-                key,
-                Last {
+            self.derived |= change.update.is_empty() && !delta.ops().is_empty();
+            // Edits by identities are not counted: they cannot be made twice.
+            if change.seq > 0 {
+                let key = (change.author, change.client_id.clone());
+                let last = Last {
                     seq: change.seq,
                     revision,
-                },
-            );
-            let wire = OnceLock::new();
+                };
+                self.clients.record(key, last);
+            }
             self.window.push(Arc::new(Committed {
                 revision,
                 session: None,
                 change,
                 delta,
-                wire,
+                wire: Wire::default(),
             }));
             self.trim();
             self.head = revision;
@@ -193,31 +216,38 @@ impl Document {
         self.sessions.get(session).is_some()
     }
 
-    /// The author's side of a submission that must be [advanced](Submission::advance) to
-    /// [`window_start`](Self::window_start) before it can be planned. `None`: it can be planned as it
-    /// is, be it to be refused.
-    #[must_use]
-    pub fn must_advance(
-        &self,
-        session: SessionId,
-        submission: &Submission,
-    ) -> Option<(motet_model::UserId, ClientId)> {
-        if submission.base() >= self.window.start() || self.is_too_far_behind(submission) {
-            return None;
-        }
-        let session = self.sessions.get(session)?;
-        Some((session.member.user, session.client_id.clone()))
-    }
-
-    /// The state at the head. O(1).
+    /// The text at the head. O(1).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.assert_idle();
         Snapshot {
             revision: self.head,
+            content: self.content.text().clone(),
+        }
+    }
+
+    /// All of the document at the head, to make a checkpoint of. O(n), but only a copy of memory.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.assert_idle();
+        State {
+            revision: self.head,
             content: self.content.clone(),
             clients: self.clients.clone(),
+            derived: self.derived,
         }
+    }
+
+    /// The content at the head, or at the end of a plan that is out.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        &self.content
+    }
+
+    /// The content, for one that was opened to be edited at an earlier revision. `None`: its identities
+    /// need not be those of the head.
+    pub(crate) fn into_content(self) -> Option<Content> {
+        (!self.derived).then_some(self.content)
     }
 
     /// Puts the commands in order and works out what they do.
@@ -226,7 +256,7 @@ impl Document {
     ///
     /// # Panics
     ///
-    /// When a plan is still out, or a submission [must be advanced](Self::must_advance).
+    /// When a plan is still out, or a submission needs what [`route`](Self::route) says first.
     pub fn plan(&mut self, now_ms: u64, commands: impl IntoIterator<Item = Command>) -> Plan {
         self.assert_idle();
         let mut plan = Plan {
@@ -251,7 +281,7 @@ impl Document {
         self.head = head;
         let mut events = plan.replies;
         if !plan.changes.is_empty() {
-            let changes = Changes::new(plan.changes.into());
+            let changes = Changes::new(plan.changes);
             for (id, session) in self.sessions.iter_mut() {
                 if let Delivery::Live(sent) = session.delivery
                     && sent < head
@@ -268,6 +298,10 @@ impl Document {
             }
         }
         self.trim();
+        if self.sessions.has_yjs() && self.milestones.is_due(head) {
+            self.milestones
+                .push(head, self.content.replica().state_vector());
+        }
         events
     }
 
@@ -281,13 +315,18 @@ impl Document {
     #[must_use]
     pub fn tick(&mut self, now_ms: u64) -> Vec<(SessionId, Event)> {
         self.assert_idle();
-        let Some(update) = self.sessions.tick(&self.window, now_ms) else {
+        let Some(update) = self.sessions.tick(&self.window, &self.content, now_ms) else {
             return Vec::new();
         };
         let update = Arc::new(update);
+        let concerns = |dialect| match dialect {
+            Dialect::Ot => update.concerns_positions(),
+            Dialect::Yjs => !update.awareness.is_empty(),
+        };
         self.sessions
             .iter_mut()
             .filter(|(_, session)| matches!(session.delivery, Delivery::Live(_)))
+            .filter(|(_, session)| concerns(session.dialect))
             .map(|(id, _)| (*id, Event::Presence(Arc::clone(&update))))
             .collect()
     }
@@ -295,7 +334,10 @@ impl Document {
     /// The session's queue was full, and changes or presence for it were dropped: it is sent nothing
     /// more until it asks to catch up.
     pub fn mark_behind(&mut self, session: SessionId) {
-        if let Some(session) = self.sessions.get_mut(session) {
+        // One that is held has been sent nothing that could be missing.
+        if let Some(session) = self.sessions.get_mut(session)
+            && matches!(session.delivery, Delivery::Live(_))
+        {
             session.delivery = Delivery::Behind;
         }
     }
@@ -306,10 +348,8 @@ impl Document {
                 session,
                 member,
                 client_id,
-                from,
-            } => {
-                self.join(plan, now_ms, session, member, client_id, from);
-            }
+                start,
+            } => self.join(plan, now_ms, session, member, client_id, start),
             Command::Leave { session } => self.sessions.leave(session),
             Command::Submit {
                 session,
@@ -317,22 +357,59 @@ impl Document {
             } => {
                 self.sessions.heard(session, now_ms);
                 let seq = submission.seq();
-                if let Err(reject) = self.submit(plan, now_ms, session, submission) {
-                    plan.replies
-                        .push((session, Event::Rejected { seq, reject }));
+                let result = self.submit(plan, now_ms, session, submission);
+                reject(plan, session, seq, result);
+                self.release(plan, session);
+            }
+            Command::Reconcile {
+                session,
+                reconciliation,
+            } => {
+                let (seq, base) = (Some(reconciliation.seq), reconciliation.base);
+                let result = self.reconcile(plan, now_ms, session, *reconciliation);
+                let refused = result.is_err();
+                reject(plan, session, seq, result);
+                if refused {
+                    self.hold_again(session, base);
+                    self.release(plan, session);
                 }
             }
-            Command::CatchUp { session, after } => self.catch_up(plan, session, after),
+            Command::Update { session, update } => {
+                self.sessions.heard(session, now_ms);
+                let result = self.update(plan, now_ms, session, &update);
+                reject(plan, session, None, result);
+            }
+            Command::Sync {
+                session,
+                state_vector,
+            } => {
+                self.sessions.heard(session, now_ms);
+                self.bring(plan, session, &state_vector, true);
+            }
+            Command::Awareness { session, states } => {
+                self.sessions.heard(session, now_ms);
+                let result = awareness::check(&states);
+                if result.is_ok() && self.sessions.aware(session, states) {
+                    let revision = self.window.head();
+                    self.sessions.show_states(session, &self.content, revision);
+                }
+                reject(plan, session, None, result);
+            }
+            Command::CatchUp { session, after } => {
+                let waits =
+                    |it: &Session| matches!(it.delivery, Delivery::Held(_) | Delivery::Reconciling);
+                if !self.sessions.get(session).is_some_and(waits) {
+                    self.catch_up(plan, session, after);
+                }
+            }
             Command::Select {
                 session,
                 selection,
                 revision,
             } => {
                 self.sessions.heard(session, now_ms);
-                if let Err(reject) = self.select(session, selection, revision) {
-                    plan.replies
-                        .push((session, Event::Rejected { seq: None, reject }));
-                }
+                let result = self.select(session, selection, revision);
+                reject(plan, session, None, result);
             }
             Command::Describe { session, data } => {
                 self.sessions.heard(session, now_ms);
@@ -340,228 +417,6 @@ impl Document {
             }
             Command::Heard { session } => self.sessions.heard(session, now_ms),
             Command::SetAccess { user, access } => self.set_access(plan, user, access),
-        }
-    }
-
-    fn join(
-        &mut self,
-        plan: &mut Plan,
-        now_ms: u64,
-        id: SessionId,
-        member: Member,
-        client_id: ClientId,
-        from: Option<Revision>,
-    ) {
-        if from.is_some_and(|revision| revision > self.head) {
-            plan.replies
-                .push((id, Event::Closed(CloseReason::RevisionAhead)));
-            return;
-        }
-        if let Some(earlier) = self.sessions.by_client(member.user, &client_id) {
-            self.sessions.leave(earlier);
-            plan.replies
-                .push((earlier, Event::Closed(CloseReason::Replaced)));
-        }
-        if self.sessions.len() >= self.settings.sessions_max {
-            plan.replies.push((id, Event::Closed(CloseReason::Full)));
-            return;
-        }
-        let planned = self.window.head();
-        let last = self.clients.last(&(member.user, client_id.clone()));
-        let access = member.access;
-        let delivery = from.map_or(Delivery::Live(planned), |_| Delivery::Behind);
-        let color = self
-            .sessions
-            .join(id, member, client_id.clone(), delivery, now_ms);
-        let joined = Joined {
-            revision: from.unwrap_or(planned),
-            content: from.is_none().then(|| self.content.clone()),
-            client_id,
-            last_seq: last.map_or(0, |last| last.seq),
-            color,
-            access,
-            // One that resumes is at an earlier revision; when it has caught up it is sent all.
-            presence: match from {
-                Some(_) => Vec::new(),
-                None => self.sessions.presence(&self.window, Some(id)),
-            },
-        };
-        plan.replies.push((id, Event::Joined(Box::new(joined))));
-        if let Some(after) = from {
-            self.catch_up(plan, id, after);
-        }
-    }
-
-    /// **once**, **harmless**.
-    fn submit(
-        &mut self,
-        plan: &mut Plan,
-        now_ms: u64,
-        id: SessionId,
-        mut submission: Submission,
-    ) -> Result<(), Reject> {
-        let Some(session) = self.sessions.get(id) else {
-            return Ok(());
-        };
-        if session.member.access != Access::Write {
-            return Err(Reject::ReadOnly);
-        }
-        let (author, client_id) = (session.member.user, session.client_id.clone());
-        let revision = submission.base();
-        if revision > self.head {
-            return Err(Reject::RevisionAhead {
-                revision,
-                head: self.head,
-            });
-        }
-        let key = (author, client_id);
-        let last = self.clients.last(&key);
-        if let Some(last) = last.filter(|last| submission.seq() == Some(last.seq)) {
-            self.acknowledge_again(plan, id, last.seq, last.revision);
-            return Ok(());
-        }
-        if self.is_too_far_behind(&submission) {
-            return Err(Reject::TooFarBehind {
-                base: revision,
-                changes: self.window.head().since(revision),
-                operations: submission.delta().ops().len(),
-            });
-        }
-        let passed = self.window.after(submission.base());
-        for entry in passed.expect("the caller advances a submission to the window") {
-            submission.pass(author, &key.1, &entry.change, &entry.delta);
-        }
-        let last_seq = last.map_or(0, |last| last.seq);
-        let seq = submission.seq().unwrap_or(last_seq + 1);
-        if let Some(revision) = submission.committed_as() {
-            self.acknowledge_again(plan, id, seq, revision);
-            return Ok(());
-        }
-        if seq <= last_seq {
-            return Err(Reject::SeqReused {
-                seq,
-                last: last_seq,
-            });
-        }
-        self.apply(&submission)?;
-
-        let revision = self.window.head().next();
-        self.sessions
-            .typed(id, presence::caret_after(submission.delta()), revision);
-        let delta = submission.into_delta();
-        let change = Change {
-            author,
-            client_id: key.1.clone(),
-            seq,
-            time_ms: now_ms,
-            delta: Bytes::from(delta.to_json()),
-            update: Bytes::new(),
-        };
-        self.clients.record(key, Last { seq, revision });
-        let wire = OnceLock::new();
-        let entry = Arc::new(Committed {
-            revision,
-            session: Some(id),
-            change,
-            delta,
-            wire,
-        });
-        self.window.push(Arc::clone(&entry));
-        plan.changes.push(entry);
-        Ok(())
-    }
-
-    /// Moving it to the head would cost more than one submission may.
-    fn is_too_far_behind(&self, submission: &Submission) -> bool {
-        submission.steps_to(self.window.head()) > self.settings.transform_steps_max
-    }
-
-    /// A session that is still catching up finds the acknowledgement in its place among the changes;
-    /// one that is live has passed it.
-    fn acknowledge_again(&self, plan: &mut Plan, id: SessionId, seq: u64, revision: Revision) {
-        let live = |delivery| matches!(delivery, Delivery::Live(sent) if sent >= revision);
-        if self
-            .sessions
-            .get(id)
-            .is_some_and(|session| live(session.delivery))
-        {
-            plan.replies
-                .push((id, Event::Acknowledged { seq, revision }));
-        }
-    }
-
-    /// Applies a submission that stands on the planned head, or changes nothing.
-    fn apply(&mut self, submission: &Submission) -> Result<(), Reject> {
-        let len_utf16 = self.content.len_utf16();
-        if submission.extent_utf16() > len_utf16 {
-            return Err(Reject::OutOfRange {
-                position: submission.extent_utf16(),
-                len_utf16,
-            });
-        }
-        let delta = submission.delta();
-        let grown = len_utf16.saturating_add_signed(delta.len_change());
-        if grown > self.settings.len_utf16_max && delta.len_change() > 0 {
-            return Err(Reject::DocumentTooLarge {
-                max: self.settings.len_utf16_max,
-                unit: "UTF-16 units",
-            });
-        }
-        let applied = (self.content).apply_within(delta, self.settings.content_bytes_max);
-        applied.map_err(|error| match error {
-            ContentError::OutOfRange {
-                position,
-                len_utf16,
-            } => Reject::OutOfRange {
-                position,
-                len_utf16,
-            },
-            ContentError::SplitSurrogate { position } => Reject::SplitSurrogate { position },
-            ContentError::TooLarge { bytes_max } => Reject::DocumentTooLarge {
-                max: bytes_max,
-                unit: "bytes",
-            },
-        })
-    }
-
-    /// **in order**: sends what is in memory after `after`, up to a bound, or says where to find it.
-    fn catch_up(&mut self, plan: &mut Plan, id: SessionId, after: Revision) {
-        let Some(session) = self.sessions.get_mut(id) else {
-            return;
-        };
-        let Some(missed) = self.window.after(after) else {
-            let through = self.window.start();
-            plan.replies.push((id, Event::ReadLog { after, through }));
-            return;
-        };
-        let mut budget = self.settings.catch_up_bytes_max;
-        let mut changes = Vec::with_capacity(missed.len());
-        for entry in missed {
-            let len = entry.change.delta.len();
-            if len > budget && !changes.is_empty() {
-                break;
-            }
-            budget = budget.saturating_sub(len);
-            changes.push(Arc::clone(entry));
-        }
-        let sent = changes.last().map_or(after, |entry| entry.revision);
-        let live = sent >= self.window.head();
-        session.delivery = if live {
-            Delivery::Live(sent)
-        } else {
-            Delivery::Behind
-        };
-        let changes = Changes::new(changes.into());
-        plan.replies.push((id, Event::Changes { changes, live }));
-        if live {
-            // Updates were withheld meanwhile.
-            let joined = self.sessions.presence(&self.window, None);
-            let update = PresenceUpdate {
-                reset: true,
-                joined,
-                ..PresenceUpdate::default()
-            };
-            plan.replies.push((id, Event::Presence(Arc::new(update))));
         }
     }
 
@@ -581,8 +436,9 @@ impl Document {
         let Some(passed) = self.window.after(revision) else {
             return Ok(());
         };
-        let selection = selection.map(|at| passed.fold(at, |at, entry| at.transform(&entry.delta)));
-        let len_utf16 = self.content.len_utf16();
+        let moved = |at: Selection, entry: &Arc<Committed>| at.transform(&entry.delta);
+        let selection = selection.map(|at| passed.fold(at, moved));
+        let len_utf16 = self.content.text().len_utf16();
         if let Some(position) = selection.map(|at| at.anchor.max(at.head))
             && position > len_utf16
         {
@@ -604,8 +460,29 @@ impl Document {
                 self.sessions.leave(id);
                 Event::Closed(CloseReason::Forbidden)
             };
-            plan.replies.push((id, event));
+            plan.reply(id, event);
         }
+    }
+
+    /// Adds a change to the plan.
+    pub(crate) fn add(
+        &mut self,
+        plan: &mut Plan,
+        session: SessionId,
+        change: Change,
+        delta: Delta,
+    ) -> Revision {
+        let revision = self.window.head().next();
+        let entry = Arc::new(Committed {
+            revision,
+            session: Some(session),
+            change,
+            delta,
+            wire: Wire::default(),
+        });
+        self.window.push(Arc::clone(&entry));
+        plan.changes.push(entry);
+        revision
     }
 
     fn trim(&mut self) {
@@ -615,7 +492,13 @@ impl Document {
         );
     }
 
-    fn assert_idle(&self) {
+    pub(crate) fn assert_idle(&self) {
         assert_eq!(self.head, self.window.head(), "a plan is out");
+    }
+}
+
+fn reject(plan: &mut Plan, session: SessionId, seq: Option<u64>, result: Result<(), Reject>) {
+    if let Err(reject) = result {
+        plan.reply(session, Event::Rejected { seq, reject });
     }
 }

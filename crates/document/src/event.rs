@@ -2,9 +2,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use motet_crdt::DecodeError;
 use motet_model::{ClientId, Revision};
+use motet_ot::Delta;
 
-use crate::{Access, Changes, Presence, PresenceUpdate, content::Content};
+use crate::{
+    Access, AwarenessState, Changes, Presence, PresenceUpdate,
+    content::{
+        ContentError,
+        text::{RichText, TextError},
+    },
+};
 
 /// Something to send to one session.
 #[derive(Clone, Debug)]
@@ -28,6 +37,26 @@ pub enum Event {
         after: Revision,
         /// A revision from which the document can go on.
         through: Revision,
+    },
+    /// What a session that speaks identities lacked, as an update.
+    Missing {
+        /// The update.
+        update: Bytes,
+        /// The revision that the session has then.
+        through: Revision,
+        /// The session has asked; otherwise it had fallen behind.
+        asked: bool,
+    },
+    /// An update of the session is stored, as far as it was new.
+    UpdateStored,
+    /// A submission was merged by its identities.
+    Reconciled {
+        /// Its number.
+        seq: u64,
+        /// The revision that the session has then.
+        revision: Revision,
+        /// What leads from the submission, on its base, to `revision`.
+        operation: Arc<Delta>,
     },
     /// A submission that was committed before, and sent once more.
     Acknowledged {
@@ -56,8 +85,10 @@ pub enum Event {
 pub struct Joined {
     /// The revision that the session starts from.
     pub revision: Revision,
-    /// The content at `revision`; `None` when the client said that it has it.
-    pub content: Option<Content>,
+    /// The text at `revision`; `None` when the client said that it has it, or speaks identities.
+    pub content: Option<RichText>,
+    /// What the document has, as a state vector, for a client that speaks identities.
+    pub state_vector: Option<Bytes>,
     /// The name under which the client numbers its submissions.
     pub client_id: ClientId,
     /// The latest number known of this client, 0 if none.
@@ -69,6 +100,8 @@ pub struct Joined {
     /// Who else is here; positions count in the document at the head. Empty for a client that is not
     /// there yet, whose catch-up ends with all of them.
     pub presence: Vec<Presence>,
+    /// The same for a client that speaks identities.
+    pub awareness: Vec<AwarenessState>,
 }
 
 /// Why a submission or another command was refused.
@@ -86,8 +119,8 @@ pub enum Reject {
         /// The head.
         head: Revision,
     },
-    /// Too much has been committed since the base for a delta of this size. Take the edit back, or
-    /// make a smaller one on a later base.
+    /// Too much has been committed since the base for a delta of this size. Join anew from the revision
+    /// of the document that the edit was made on, and send it at once: it is reconciled then.
     #[error("{changes} changes since revision {base} are too many for {operations} operations")]
     TooFarBehind {
         /// The base.
@@ -96,6 +129,13 @@ pub enum Reject {
         changes: u64,
         /// How many operations the delta has.
         operations: usize,
+    },
+    /// The base is from before changes had identities, and too much has been committed since. Take the
+    /// edit back.
+    #[error("revision {base} is from before changes had identities")]
+    NoIdentities {
+        /// The base.
+        base: Revision,
     },
     /// The delta reaches past the end of the document. Take the edit back.
     #[error("position {position} is out of range: the document is {len_utf16} long")]
@@ -119,12 +159,32 @@ pub enum Reject {
         /// The latest number of this client.
         last: u64,
     },
+    /// What was sent as an update is none.
+    #[error("the update cannot be read: {error}")]
+    InvalidUpdate {
+        /// Why.
+        error: DecodeError,
+    },
+    /// The update makes something under the client id of the edits by position.
+    #[error("client {client} is the server's own")]
+    ReservedClient {
+        /// The client id.
+        client: u64,
+    },
+    /// An awareness state is too large, or there are too many.
+    #[error("the awareness has more than {max} {unit}")]
+    AwarenessTooLarge {
+        /// The most.
+        max: usize,
+        /// Of what.
+        unit: &'static str,
+    },
     /// The document would become larger than it may be. Take the edit back.
     #[error("the document would have more than {max} {unit}")]
     DocumentTooLarge {
         /// The largest that a document may be.
         max: usize,
-        /// What that counts: UTF-16 units, or bytes.
+        /// What that counts.
         unit: &'static str,
     },
 }
@@ -141,4 +201,28 @@ pub enum CloseReason {
     Forbidden,
     /// The client says that it has a revision which the document has not reached.
     RevisionAhead,
+}
+
+impl From<ContentError> for Reject {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::Text(TextError::OutOfRange {
+                position,
+                len_utf16,
+            }) => Self::OutOfRange {
+                position,
+                len_utf16,
+            },
+            ContentError::Text(TextError::SplitSurrogate { position }) => {
+                Self::SplitSurrogate { position }
+            }
+            ContentError::Text(TextError::TooLarge { bytes_max }) => Self::DocumentTooLarge {
+                max: bytes_max,
+                unit: "bytes",
+            },
+            ContentError::TooLarge { max, unit } => Self::DocumentTooLarge { max, unit },
+            ContentError::Update(error) => Self::InvalidUpdate { error },
+            ContentError::ReservedClient { client } => Self::ReservedClient { client },
+        }
+    }
 }

@@ -5,10 +5,11 @@
 //! [`commit`](Document::commit)s the plan, which yields the [`Event`]s for the sessions. So nothing
 //! becomes visible before it is durable. Time comes in as an argument.
 //!
-//! Where to look: `document.rs` sequences; `submission.rs` moves a submission to the head;
-//! `window.rs` keeps the latest changes; `clients.rs` knows what was submitted before;
-//! `session.rs` and `presence.rs` know who is here; `checkpoint.rs` is the stored form;
-//! `content/` holds the text.
+//! Where to look: `document.rs` puts commands in order; `edits.rs` takes what sessions change, by
+//! positions (`submission.rs`), by identities, and by both (`reconciliation.rs`); `delivery.rs` brings
+//! sessions to the head; `window.rs` keeps the latest changes; `clients.rs` knows what was submitted
+//! before; `session.rs`, `presence.rs` and `awareness.rs` know who is here; `checkpoint.rs` is the stored
+//! form; `content/` holds the replica and its text.
 //!
 //! # Invariants
 //!
@@ -23,21 +24,28 @@
 //!
 //! Wire forms (`protocol`), storage (`log`), tasks, queues and sockets (`server`).
 
+mod awareness;
 mod checkpoint;
 mod clients;
 mod command;
 pub mod content;
+mod delivery;
 mod document;
+mod edits;
 mod event;
 mod presence;
+mod reconciliation;
 mod session;
 mod submission;
 mod window;
 
-pub use checkpoint::{OpenError, Snapshot};
-pub use command::{Access, Command, Member};
+pub use awareness::AwarenessState;
+pub use checkpoint::{OpenError, Snapshot, State};
+pub use command::{Access, Command, Member, Start};
 pub use document::{Document, Plan, Settings};
+pub use edits::Route;
 pub use event::{CloseReason, Event, Joined, Reject};
-pub use presence::{Presence, PresenceUpdate, Selection};
+pub use presence::{Presence, PresenceUpdate, Selection, Wire};
+pub use reconciliation::Reconciliation;
 pub use submission::Submission;
 pub use window::{Changes, Committed};

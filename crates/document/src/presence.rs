@@ -6,6 +6,8 @@ use bytes::Bytes;
 use motet_model::{SessionId, UserId};
 use motet_ot::{Delta, Operation, Side};
 
+use crate::AwarenessState;
+
 /// Where a session's cursor is: from `anchor` to `head`, where the caret blinks. UTF-16 units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection {
@@ -74,6 +76,15 @@ pub struct Presence {
 /// How many colours there are for sessions.
 pub(crate) const COLORS: u8 = 16;
 
+/// The wire forms of something that many sessions are sent, one for each dialect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wire {
+    /// In the dialect of positions.
+    pub ot: OnceLock<Bytes>,
+    /// In the dialect of identities.
+    pub yjs: OnceLock<Bytes>,
+}
+
 /// What has changed since the last update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PresenceUpdate {
@@ -85,8 +96,17 @@ pub struct PresenceUpdate {
     pub updated: Vec<Presence>,
     /// Gone.
     pub left: Vec<SessionId>,
-    /// A place for the caller to keep the update's wire form, so that it is encoded once for all.
-    pub wire: OnceLock<Bytes>,
+    /// The same for clients that speak identities.
+    pub awareness: Vec<AwarenessState>,
+    /// Places for the caller to keep the update's wire forms, so that each is encoded once for all.
+    pub wire: Wire,
+}
+
+impl PresenceUpdate {
+    /// Whether there is anything in it for clients that speak positions.
+    pub(crate) fn concerns_positions(&self) -> bool {
+        self.reset || !(self.joined.is_empty() && self.updated.is_empty() && self.left.is_empty())
+    }
 }
 
 /// A silent session's presence is removed after this.

@@ -1,14 +1,17 @@
 //! The sessions of a document.
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     sync::Arc,
 };
 
-use motet_model::{ClientId, Revision, SessionId, UserId};
+use motet_crdt::Client;
+use motet_model::{ClientId, Revision, SessionId, UserId, limits};
 
 use crate::{
-    Access, Member, Presence, PresenceUpdate, Selection,
+    Access, AwarenessState, Member, Presence, PresenceUpdate, Selection,
+    awareness::{self, States},
+    content::Content,
     presence::{self, COLORS},
     window::Window,
 };
@@ -20,6 +23,19 @@ pub(crate) enum Delivery {
     Live(Revision),
     /// It has to catch up first.
     Behind,
+    /// It has this revision, and catches up when its first submission has come.
+    Held(Revision),
+    /// Its first submission is being reconciled.
+    Reconciling,
+}
+
+/// What a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Positions: deltas and revisions.
+    Ot,
+    /// Identities: updates and state vectors.
+    Yjs,
 }
 
 /// What the others have been told of a session.
@@ -39,6 +55,7 @@ enum Told {
 pub(crate) struct Session {
     pub(crate) member: Member,
     pub(crate) client_id: ClientId,
+    pub(crate) dialect: Dialect,
     pub(crate) delivery: Delivery,
     pub(crate) color: u8,
     /// The cursor, and the revision that its positions count in.
@@ -48,9 +65,41 @@ pub(crate) struct Session {
     told: Told,
     /// False once it has been silent for too long.
     present: bool,
+    /// What it says of itself, if it speaks identities.
+    states: States,
+    /// How often those who speak identities were told of it, if it does not, and when last.
+    pub(crate) announced: u64,
+    announced_ms: u64,
 }
 
 impl Session {
+    pub(crate) fn data(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
+    /// All that those who speak identities see of it.
+    fn awareness(&self, id: SessionId, content: &Content) -> Vec<AwarenessState> {
+        if !self.present {
+            return Vec::new();
+        }
+        match self.dialect {
+            Dialect::Ot => {
+                let selection = self.selection.map(|(selection, _)| selection);
+                vec![awareness::state_of(id, self, selection, content)]
+            }
+            Dialect::Yjs => self
+                .states
+                .iter()
+                .filter(|(_, (_, state))| state.is_some())
+                .map(|(client, (clock, state))| AwarenessState {
+                    client: *client,
+                    clock: *clock,
+                    state: state.clone(),
+                })
+                .collect(),
+        }
+    }
+
     fn changed(&mut self) {
         if self.told == Told::Current {
             self.told = Told::Stale;
@@ -88,6 +137,14 @@ pub(crate) struct Sessions {
     left: Vec<SessionId>,
     /// Some session is not `Told::Current`, or some have left.
     untold: bool,
+    /// Which session answers for a Yjs client.
+    owners: HashMap<Client, SessionId>,
+    /// Yjs clients whose states are newer than what the others were told.
+    fresh: BTreeSet<Client>,
+    /// Those that are gone, with the clocks to say so.
+    gone: Vec<AwarenessState>,
+    /// How many sessions speak identities.
+    yjs: usize,
     updated_ms: u64,
     expired_ms: u64,
 }
@@ -95,6 +152,11 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Whether some session speaks identities.
+    pub(crate) fn has_yjs(&self) -> bool {
+        self.yjs > 0
     }
 
     pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
@@ -129,13 +191,15 @@ impl Sessions {
         id: SessionId,
         member: Member,
         client_id: ClientId,
-        delivery: Delivery,
+        (dialect, delivery): (Dialect, Delivery),
         now_ms: u64,
     ) -> u8 {
         let color = self.pick_color(member.user);
+        self.yjs += usize::from(dialect == Dialect::Yjs);
         let session = Session {
             member,
             client_id,
+            dialect,
             delivery,
             color,
             selection: None,
@@ -143,6 +207,9 @@ impl Sessions {
             heard_ms: now_ms,
             told: Told::Nothing,
             present: true,
+            states: States::new(),
+            announced: 0,
+            announced_ms: 0,
         };
         self.sessions.insert(id, session);
         self.untold = true;
@@ -164,12 +231,112 @@ impl Sessions {
     }
 
     pub(crate) fn leave(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.remove(&id)
-            && session.told != Told::Nothing
-        {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        if session.told != Told::Nothing {
             self.left.push(id);
             self.untold = true;
         }
+        let gone = |client, clock: u64| AwarenessState {
+            client,
+            clock: clock + 1,
+            state: None,
+        };
+        match session.dialect {
+            Dialect::Ot if session.announced > 0 => {
+                let client = awareness::client_of(id);
+                self.gone.push(gone(client, session.announced));
+            }
+            Dialect::Ot => {}
+            Dialect::Yjs => {
+                self.yjs -= 1;
+                for (client, (clock, state)) in session.states {
+                    self.owners.remove(&client);
+                    self.fresh.remove(&client);
+                    if state.is_some() {
+                        self.gone.push(gone(client, clock));
+                        self.untold = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what a session says of itself. What it repeats of others is left out: they say it
+    /// themselves. Returns whether there was something new.
+    pub(crate) fn aware(&mut self, id: SessionId, states: Vec<AwarenessState>) -> bool {
+        let Some(user) = self.sessions.get(&id).map(|session| session.member.user) else {
+            return false;
+        };
+        let mut news = false;
+        for AwarenessState {
+            client,
+            clock,
+            state,
+        } in states
+        {
+            let owner = self.owners.get(&client).copied();
+            let (known, is_here, of_user) = owner
+                .and_then(|owner| self.sessions.get(&owner))
+                .and_then(|owner| {
+                    let (clock, state) = owner.states.get(&client)?;
+                    Some((Some(*clock), state.is_some(), owner.member.user == user))
+                })
+                .unwrap_or((None, false, true));
+            let is_newer = known.is_none_or(|known| {
+                clock > known || (clock == known && is_here && state.is_none())
+            });
+            if !is_newer || !of_user || (owner.is_none() && state.is_none()) {
+                continue;
+            }
+            // A client that comes back on another connection takes its state along.
+            if let Some(owner) = owner.filter(|owner| *owner != id)
+                && let Some(owner) = self.sessions.get_mut(&owner)
+            {
+                owner.states.remove(&client);
+            }
+            let Some(session) = self.sessions.get_mut(&id) else {
+                continue;
+            };
+            if session.states.len() >= limits::AWARENESS_CLIENTS_MAX
+                && !session.states.contains_key(&client)
+            {
+                continue;
+            }
+            session.states.insert(client, (clock, state));
+            self.owners.insert(client, id);
+            self.fresh.insert(client);
+            self.untold = true;
+            news = true;
+        }
+        news
+    }
+
+    /// The cursor that a session's states show, if that is another than before.
+    pub(crate) fn show_states(&mut self, id: SessionId, content: &Content, revision: Revision) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        let selection = awareness::selection_of(&session.states, content);
+        let before = session.selection;
+        if before.map(|(selection, _)| selection) != selection
+            || before.is_some_and(|(_, at)| at != revision)
+        {
+            self.select(id, selection, revision);
+        }
+    }
+
+    /// All that those who speak identities see of everyone.
+    pub(crate) fn awareness(&mut self, window: &Window, content: &Content) -> Vec<AwarenessState> {
+        for session in self.sessions.values_mut() {
+            session.advance(window);
+            session.announced = session.announced.max(1);
+        }
+        self.sessions
+            .iter()
+            .flat_map(|(id, session)| session.awareness(*id, content))
+            .collect()
     }
 
     /// A sign of life: one that had been given up is here again.
@@ -251,7 +418,12 @@ impl Sessions {
     }
 
     /// Gives up silent sessions, and returns what the others are to be told now, if anything.
-    pub(crate) fn tick(&mut self, window: &Window, now_ms: u64) -> Option<PresenceUpdate> {
+    pub(crate) fn tick(
+        &mut self,
+        window: &Window,
+        content: &Content,
+        now_ms: u64,
+    ) -> Option<PresenceUpdate> {
         if now_ms >= self.expired_ms + presence::EXPIRY_INTERVAL_MS {
             self.expired_ms = now_ms;
             self.expire(now_ms);
@@ -263,23 +435,58 @@ impl Sessions {
         self.untold = false;
         let mut update = PresenceUpdate {
             left: std::mem::take(&mut self.left),
+            awareness: std::mem::take(&mut self.gone),
             ..PresenceUpdate::default()
         };
+        for client in std::mem::take(&mut self.fresh) {
+            let owner = self.owners.get(&client);
+            let session = owner.and_then(|owner| self.sessions.get(owner));
+            if let Some((clock, state)) = session.and_then(|session| session.states.get(&client)) {
+                update.awareness.push(AwarenessState {
+                    client,
+                    clock: *clock,
+                    state: state.clone(),
+                });
+            }
+        }
+        let is_watched = self.yjs > 0;
         for (id, session) in &mut self.sessions {
             let list = match session.told {
-                Told::Nothing | Told::Some if session.present => &mut update.joined,
-                Told::Stale => &mut update.updated,
-                _ => continue,
+                Told::Nothing | Told::Some if session.present => Some(&mut update.joined),
+                Told::Stale => Some(&mut update.updated),
+                _ => None,
             };
+            let is_due = now_ms >= session.announced_ms + awareness::RENEW_MS;
+            let announce = is_watched
+                && session.dialect == Dialect::Ot
+                && session.present
+                && (list.is_some() || is_due);
+            if list.is_none() && !announce {
+                continue;
+            }
             session.advance(window);
-            list.push(session.presence(*id));
-            session.told = Told::Current;
+            if let Some(list) = list {
+                list.push(session.presence(*id));
+                session.told = Told::Current;
+            }
+            if announce {
+                session.announced += 1;
+                session.announced_ms = now_ms;
+                update.awareness.extend(session.awareness(*id, content));
+            }
         }
         Some(update)
     }
 
     fn expire(&mut self, now_ms: u64) {
+        let is_watched = self.yjs > 0;
         for (id, session) in &mut self.sessions {
+            if is_watched
+                && session.dialect == Dialect::Ot
+                && now_ms >= session.announced_ms + awareness::RENEW_MS
+            {
+                self.untold = true;
+            }
             if session.present && now_ms >= session.heard_ms + presence::SILENT_MS {
                 session.present = false;
                 session.selection = None;

@@ -7,8 +7,8 @@ use crate::checkpoint::OpenError;
 
 /// What a client asks for: a delta made on the document at `base`.
 ///
-/// [`Document::plan`](crate::Document::plan) takes it from a base within its window; an older one is
-/// first moved on with [`advance`](Self::advance), change by change, from the log.
+/// [`Document::plan`](crate::Document::plan) takes it from a base within its window; what an older one
+/// needs first is what [`Document::route`](crate::Document::route) says.
 #[derive(Clone, Debug)]
 pub struct Submission {
     base: Revision,
@@ -74,6 +74,12 @@ impl Submission {
         head.since(self.base).saturating_mul(operations)
     }
 
+    /// Whether `change` is this submission of that author's, sent before.
+    #[must_use]
+    pub fn is(&self, author: UserId, client_id: &ClientId, change: &Change) -> bool {
+        Some(change.seq) == self.seq && change.client_id == *client_id && change.author == author
+    }
+
     pub(crate) fn extent_utf16(&self) -> usize {
         self.extent_utf16
     }
@@ -119,8 +125,7 @@ impl Submission {
         if self.committed_as.is_some() {
             return;
         }
-        if Some(change.seq) == self.seq && change.client_id == *client_id && change.author == author
-        {
+        if self.is(author, client_id, change) {
             self.committed_as = Some(self.base);
             return;
         }

@@ -7,8 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use motet_crdt::StateVector;
 use motet_model::{Change, Revision, SessionId};
 use motet_ot::Delta;
+
+use crate::presence::Wire;
 
 /// A change of an open document, with what the log does not hold.
 #[derive(Debug)]
@@ -21,28 +24,46 @@ pub struct Committed {
     pub change: Change,
     /// The change's delta, decoded.
     pub delta: Delta,
-    /// A place for the caller to keep the change's wire form, so that it is encoded once for all.
-    pub wire: OnceLock<Bytes>,
+    /// Places for the caller to keep the change's wire forms, so that each is encoded once for all.
+    pub wire: Wire,
 }
 
 /// Some changes in order, shared by all the sessions that are sent them.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    entries: Arc<[Arc<Committed>]>,
+    batch: Arc<Batch>,
     range: Range<usize>,
 }
 
+#[derive(Debug)]
+struct Batch {
+    entries: Box<[Arc<Committed>]>,
+    /// All of them as one wire form.
+    wire: OnceLock<Bytes>,
+}
+
 impl Changes {
-    pub(crate) fn new(entries: Arc<[Arc<Committed>]>) -> Self {
+    pub(crate) fn new(entries: Vec<Arc<Committed>>) -> Self {
         let range = 0..entries.len();
-        Self { entries, range }
+        let batch = Arc::new(Batch {
+            entries: entries.into(),
+            wire: OnceLock::new(),
+        });
+        Self { batch, range }
+    }
+
+    /// A place for the caller to keep one wire form of all these changes together; `None` where they are
+    /// not all that were committed at once.
+    #[must_use]
+    pub fn wire(&self) -> Option<&OnceLock<Bytes>> {
+        (self.range.len() == self.batch.entries.len()).then_some(&self.batch.wire)
     }
 
     /// Those after `revision`.
     pub(crate) fn after(&self, revision: Revision) -> Self {
         let start = self.partition_point(|entry| entry.revision <= revision);
         Self {
-            entries: Arc::clone(&self.entries),
+            batch: Arc::clone(&self.batch),
             range: self.range.start + start..self.range.end,
         }
     }
@@ -52,7 +73,7 @@ impl std::ops::Deref for Changes {
     type Target = [Arc<Committed>];
 
     fn deref(&self) -> &Self::Target {
-        &self.entries[self.range.clone()]
+        &self.batch.entries[self.range.clone()]
     }
 }
 
@@ -128,4 +149,42 @@ impl Window {
 /// What a change weighs in the window: its bytes, and about what the decoded delta adds.
 fn size_bytes(entry: &Committed) -> usize {
     size_of::<Committed>() + 2 * entry.change.delta.len() + entry.change.update.len()
+}
+
+/// What the document had made at some revisions: for a client that fell behind after one of them, a state
+/// vector that it is sure to have.
+///
+/// Their number grows with the logarithm of the changes since the document was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Milestones(Vec<(Revision, Arc<StateVector>)>);
+
+impl Milestones {
+    /// How many changes lie between two of them at least.
+    const CHANGES: u64 = 256;
+
+    /// Whether it is time for another.
+    pub(crate) fn is_due(&self, head: Revision) -> bool {
+        self.0
+            .last()
+            .is_none_or(|(last, _)| head.since(*last) >= Self::CHANGES)
+    }
+
+    /// Adds the latest, and thins the earlier ones out.
+    pub(crate) fn push(&mut self, head: Revision, made: StateVector) {
+        self.0.push((head, Arc::new(made)));
+        let distance = |at: Revision| head.since(at).max(1).ilog2();
+        // Of three at about the same distance, the middle one is not missed.
+        let middle = (1..self.0.len().saturating_sub(1))
+            .rev()
+            .find(|at| distance(self.0[at - 1].0) == distance(self.0[at + 1].0));
+        if let Some(middle) = middle {
+            self.0.remove(middle);
+        }
+    }
+
+    /// What a client has that has everything up to `revision`, as far as is known.
+    pub(crate) fn at(&self, revision: Revision) -> Arc<StateVector> {
+        let found = self.0.iter().rev().find(|(at, _)| *at <= revision);
+        found.map_or_else(Arc::default, |(_, made)| Arc::clone(made))
+    }
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use motet_document::{
-    Access, CloseReason, Command, Document, Event, Member, Reject, Selection, Settings, Snapshot,
-    Submission,
+    Access, CloseReason, Command, Document, Event, Member, OpenError, Reject, Route, Selection,
+    Settings, Start, Submission,
 };
 use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
 use motet_ot::{Delta, decode};
@@ -79,7 +79,10 @@ fn join(n: u8, access: Access, from: Option<u64>) -> Command {
             access,
         },
         client_id: client(n),
-        from: from.map(revision),
+        start: from.map_or(Start::Text, |from| Start::Revision {
+            revision: revision(from),
+            pending: false,
+        }),
     }
 }
 
@@ -182,7 +185,7 @@ fn once_also_after_a_restart() {
     bench.join(1);
     bench.run(vec![submit(1, 1, 0, &insert(0, "a"))]);
     bench.run(vec![submit(1, 2, 1, &insert(1, "b"))]);
-    let checkpoint = bench.document.snapshot().encode();
+    let checkpoint = bench.document.state().encode();
     // Opened from the log alone, and from a checkpoint alone.
     for (checkpoint, log) in [(None, bench.log.clone()), (Some(checkpoint), Vec::new())] {
         let id = bench.document.id();
@@ -218,7 +221,7 @@ fn another_user_with_the_same_client_id_is_another_client() {
         session: session(2),
         member,
         client_id: client(1),
-        from: None,
+        start: Start::Text,
     };
     let events = bench.run(vec![command]);
     assert!(matches!(events.as_slice(), [(_, Event::Joined(joined))] if joined.last_seq == 0));
@@ -300,7 +303,7 @@ fn harmless() {
 #[test]
 fn a_document_is_bounded_in_bytes() {
     let settings = Settings {
-        content_bytes_max: 1_000,
+        text_bytes_max: 1_000,
         ..Settings::default()
     };
     let mut bench = Bench::with(settings);
@@ -325,7 +328,7 @@ fn a_document_is_bounded_in_bytes() {
 
     // A log from before the bound is opened all the same.
     let settings = Settings {
-        content_bytes_max: 1,
+        text_bytes_max: 1,
         ..Settings::default()
     };
     let mut document = Document::open(bench.document.id(), None, settings).unwrap();
@@ -439,8 +442,10 @@ fn what_is_older_than_the_window_comes_from_the_log() {
     // A submission on an old base is advanced over the log first.
     let json = insert(2, "y").to_json();
     let mut submission = Submission::new(revision(2), 1, decode(json.as_bytes()).unwrap());
-    let advance = bench.document.must_advance(session(2), &submission);
-    let (author, client_id) = advance.unwrap();
+    let route = bench.document.route(session(2), &submission);
+    let Route::Advance(author, client_id) = route else {
+        panic!("{route:?}")
+    };
     submission
         .advance(author, &client_id, &bench.log[2..6])
         .unwrap();
@@ -458,8 +463,10 @@ fn what_is_older_than_the_window_comes_from_the_log() {
     // And one that is found there was sent before.
     let json = insert(0, "x").to_json();
     let mut again = Submission::new(revision(0), 1, decode(json.as_bytes()).unwrap());
-    let advance = bench.document.must_advance(session(1), &again);
-    let (author, client_id) = advance.unwrap();
+    let route = bench.document.route(session(1), &again);
+    let Route::Advance(author, client_id) = route else {
+        panic!("{route:?}")
+    };
     again.advance(author, &client_id, &bench.log[..7]).unwrap();
     let events = bench.run(vec![Command::Submit {
         session: session(1),
@@ -489,8 +496,8 @@ fn too_much_work_is_refused_before_it_is_begun() {
     for base in [3, 0] {
         let refused = submit(2, 1, base, &three);
         if let Command::Submit { submission, .. } = &refused {
-            let advance = bench.document.must_advance(session(2), submission);
-            assert_eq!(advance, None);
+            let route = bench.document.route(session(2), submission);
+            assert_eq!(route, Route::Plan);
         }
         let events = bench.run(vec![refused]);
         let reject = Reject::TooFarBehind {
@@ -525,7 +532,7 @@ fn the_latest_connection_of_a_client_takes_over() {
         session: session(9),
         member,
         client_id: client(1),
-        from: None,
+        start: Start::Text,
     };
     let events = bench.run(vec![command]);
     let replaced = |(id, event): &(SessionId, Event)| {
@@ -696,21 +703,58 @@ fn checkpoints_round_trip_and_newer_ones_are_refused() {
     let mut bench = Bench::new();
     bench.join(1);
     bench.run(vec![submit(1, 1, 0, &insert(0, "a\u{1f600}"))]);
-    let checkpoint = bench.document.snapshot().encode();
-    let again = Snapshot::decode(&checkpoint).unwrap();
-    assert_eq!(again.content.to_delta(), Delta::new().insert("a\u{1f600}"));
-    assert_eq!(again.encode(), checkpoint);
-    let state = String::from_utf8(checkpoint.state.to_vec()).unwrap();
-    for damaged in [
-        state.replace(r#""format":1"#, r#""format":2"#),
-        state.replace("ops", "spo"),
-    ] {
-        let damaged = motet_model::Checkpoint {
-            state: damaged.into(),
-            ..checkpoint.clone()
-        };
-        assert!(Snapshot::decode(&damaged).is_err());
+    let checkpoint = bench.document.state().encode();
+    let open = |checkpoint: &motet_model::Checkpoint| {
+        let id = DocumentId::from_bytes([1; 16]);
+        Document::open(id, Some(checkpoint), Settings::default())
+    };
+    let again = open(&checkpoint).unwrap();
+    again.content().assert_invariants();
+    let text = again.snapshot().content.to_delta();
+    assert_eq!(text, Delta::new().insert("a\u{1f600}"));
+    assert_eq!(again.state().encode(), checkpoint);
+
+    let with = |state: Vec<u8>| motet_model::Checkpoint {
+        state: state.into(),
+        ..checkpoint.clone()
+    };
+    let mut newer = checkpoint.state.to_vec();
+    newer[0] += 1;
+    let error = open(&with(newer)).unwrap_err();
+    assert_eq!(error, OpenError::NewerFormat { found: 3 });
+    for cut in 0..checkpoint.state.len() {
+        let damaged = open(&with(checkpoint.state[..cut].to_vec()));
+        assert!(matches!(damaged, Err(OpenError::Corrupt { .. })), "{cut}");
     }
+}
+
+#[test]
+fn checkpoints_and_changes_from_before_identities_are_read() {
+    let state = br#"{"format":1,"content":{"ops":[{"insert":"ab"}]},"clients":[]}"#;
+    let checkpoint = motet_model::Checkpoint {
+        revision: revision(3),
+        state: state.to_vec().into(),
+    };
+    let change = Change {
+        author: user(1),
+        client_id: client(1),
+        seq: 4,
+        merged: false,
+        time_ms: NOW,
+        delta: insert(1, "x").to_json().into(),
+        update: bytes::Bytes::new(),
+    };
+    let open = || {
+        let id = DocumentId::from_bytes([1; 16]);
+        let mut document = Document::open(id, Some(&checkpoint), Settings::default()).unwrap();
+        document.replay(vec![change.clone()]).unwrap();
+        document
+    };
+    let document = open();
+    document.content().assert_invariants();
+    assert_eq!(document.content().replica().text("content"), "axb");
+    // Whoever reads them gives them the same identities.
+    assert_eq!(open().state().encode(), document.state().encode());
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! A record is `format: u8`, `crc32c: u32 LE`, then the body. The checksum covers format, document,
 //! revisions and body, so that a record in the wrong place is found out as well. The body of an append
-//! holds for each change: author (16 bytes), client id, seq, time, delta, update; numbers are LEB128,
-//! texts have their length in front.
+//! holds for each change: author (16 bytes), client id, seq, flags (1: merged), time, delta, update;
+//! numbers are LEB128, texts have their length in front. Format 1 had no flags.
 //!
 //! Decoding takes any bytes: it never panics, and allocates no more than the input holds.
 
@@ -13,7 +13,12 @@ use motet_model::{Change, ClientId, DocumentId, Revision, UserId};
 use crate::LogError;
 
 /// The format written.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
+/// The format without flags.
+const FORMAT_1: u8 = 1;
+
+const MERGED: u64 = 1;
+
 const HEADER_BYTES: usize = 5;
 
 /// What a record belongs to: it is sealed with this and opened with it.
@@ -52,7 +57,7 @@ fn seal(place: Place, mut record: Vec<u8>) -> Vec<u8> {
     record
 }
 
-fn open(place: Place, record: &Bytes) -> Result<Bytes, LogError> {
+fn open(place: Place, record: &Bytes) -> Result<(u8, Bytes), LogError> {
     let Some((header, body)) = record.split_at_checked(HEADER_BYTES) else {
         return Err(place.corrupt("the record is cut short"));
     };
@@ -67,7 +72,7 @@ fn open(place: Place, record: &Bytes) -> Result<Bytes, LogError> {
             supported: FORMAT.into(),
         });
     }
-    Ok(record.slice(HEADER_BYTES..))
+    Ok((format, record.slice(HEADER_BYTES..)))
 }
 
 /// The record of one append.
@@ -79,6 +84,7 @@ pub(crate) fn encode_changes(place: Place, changes: &[Change]) -> Vec<u8> {
         record.extend_from_slice(&change.author.to_bytes());
         put_bytes(&mut record, change.client_id.as_str().as_bytes());
         put_number(&mut record, change.seq);
+        put_number(&mut record, if change.merged { MERGED } else { 0 });
         put_number(&mut record, change.time_ms);
         put_bytes(&mut record, &change.delta);
         put_bytes(&mut record, &change.update);
@@ -88,10 +94,11 @@ pub(crate) fn encode_changes(place: Place, changes: &[Change]) -> Vec<u8> {
 
 /// The changes of one append, sharing the record's bytes.
 pub(crate) fn decode_changes(place: Place, record: &Bytes) -> Result<Vec<Change>, LogError> {
-    let mut body = open(place, record)?;
+    let (format, mut body) = open(place, record)?;
     let mut changes = Vec::new();
     while body.has_remaining() {
-        changes.push(take_change(&mut body).ok_or_else(|| place.corrupt("a change is malformed"))?);
+        let change = take_change(format, &mut body);
+        changes.push(change.ok_or_else(|| place.corrupt("a change is malformed"))?);
     }
     if changes.len() as u64 != place.last.since(place.first) + 1 {
         return Err(place.corrupt("the number of changes is another one"));
@@ -109,16 +116,20 @@ pub(crate) fn encode_checkpoint(place: Place, state: &[u8]) -> Vec<u8> {
 
 /// The state of a checkpoint.
 pub(crate) fn decode_checkpoint(place: Place, record: &Bytes) -> Result<Bytes, LogError> {
-    open(place, record)
+    open(place, record).map(|(_, state)| state)
 }
 
-fn take_change(body: &mut Bytes) -> Option<Change> {
+fn take_change(format: u8, body: &mut Bytes) -> Option<Change> {
     let author: [u8; 16] = take(body, 16)?.as_ref().try_into().ok()?;
     let client_id: ClientId = std::str::from_utf8(&take_bytes(body)?).ok()?.parse().ok()?;
     Some(Change {
         author: UserId::from_bytes(author),
         client_id,
         seq: take_number(body)?,
+        merged: match format {
+            FORMAT_1 => false,
+            _ => take_number(body)? & MERGED != 0,
+        },
         time_ms: take_number(body)?,
         delta: take_bytes(body)?,
         update: take_bytes(body)?,
@@ -190,6 +201,7 @@ mod tests {
                 author: UserId::from_bytes(author),
                 client_id: client.parse().unwrap(),
                 seq,
+                merged: seq % 2 == 0,
                 time_ms,
                 update: Bytes::from(delta[..delta.len() / 3].to_vec()),
                 delta: Bytes::from(delta),
@@ -218,7 +230,7 @@ mod tests {
         #[test]
         fn any_bytes_are_taken(bytes in vec(any::<u8>(), 0..400)) {
             let mut body = Bytes::from(bytes);
-            while take_change(&mut body).is_some() {}
+            while take_change(FORMAT, &mut body).is_some() {}
             prop_assert!(decode_changes(place(1), &body).is_err());
         }
     }
@@ -234,6 +246,27 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_format_1_is_read() {
+        let mut record = vec![0; HEADER_BYTES];
+        record.extend([7; 16]);
+        put_bytes(&mut record, b"client");
+        for number in [3, 1_000] {
+            put_number(&mut record, number);
+        }
+        put_bytes(&mut record, b"{}");
+        put_bytes(&mut record, b"");
+        record[0] = FORMAT_1;
+        let checksum = place(1).checksum(FORMAT_1, &record[HEADER_BYTES..]);
+        record[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        let changes = decode_changes(place(1), &record.into()).unwrap();
+        assert_eq!((changes[0].seq, changes[0].time_ms), (3, 1_000));
+        assert_eq!(
+            (changes[0].delta.as_ref(), changes[0].merged),
+            (&b"{}"[..], false)
+        );
+    }
+
+    #[test]
     fn a_newer_format_is_refused() {
         let place = place(1);
         let mut record = encode_checkpoint(place, b"state");
@@ -245,8 +278,8 @@ mod tests {
             matches!(
                 error,
                 LogError::NewerFormat {
-                    found: 2,
-                    supported: 1
+                    found: 3,
+                    supported: 2
                 }
             ),
             "{error}"

@@ -20,6 +20,7 @@ fn change(seq: u64) -> Change {
         author: UserId::from_bytes([1; 16]),
         client_id: "client".parse().unwrap(),
         seq,
+        merged: false,
         time_ms: 1_700_000_000_000 + seq,
         delta: Bytes::from(format!(r#"{{"ops":[{{"insert":"{seq}"}}]}}"#)),
         update: if seq.is_multiple_of(2) {

@@ -20,6 +20,7 @@ fn change(seq: u64) -> Change {
         author: UserId::from_bytes([1; 16]),
         client_id: "client".parse().unwrap(),
         seq,
+        merged: false,
         time_ms: seq,
         delta: Bytes::from(seq.to_string()),
         update: Bytes::new(),

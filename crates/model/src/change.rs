@@ -12,13 +12,15 @@ pub struct Change {
     pub author: UserId,
     /// The client that submitted it; with `author` and `seq` it names the submission.
     pub client_id: ClientId,
-    /// The client's number for the submission, from 1.
+    /// The client's number for the submission, from 1; 0 for an edit by identities, which is not counted.
     pub seq: u64,
+    /// It is a submission that was merged by identities, and need not be what moving it would have made.
+    pub merged: bool,
     /// When it was planned, in ms since the Unix epoch.
     pub time_ms: u64,
     /// What it did to the content: a delta in its JSON form.
     pub delta: Bytes,
-    /// The identities it made: a Yjs update; empty where there is none.
+    /// The identities it made: a Yjs update v1. Empty in logs from before identities.
     pub update: Bytes,
 }
 

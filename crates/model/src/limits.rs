@@ -24,6 +24,9 @@ pub const DOCUMENT_LEN_UTF16_MAX: usize = 64 << 20;
 /// or 512 units of it, the JSON of embed and format and a constant.
 pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
 
+/// Most memory that the replica of an open document may take, deleted units and other roots included.
+pub const REPLICA_BYTES_MAX: usize = 256 << 20;
+
 /// Most operations in one submitted delta.
 pub const OPERATIONS_MAX: usize = 100_000;
 
@@ -33,6 +36,11 @@ pub const TRANSFORM_STEPS_MAX: u64 = 10_000_000;
 
 /// Largest free-form presence data of one session, as JSON.
 pub const PRESENCE_DATA_BYTES_MAX: usize = 2 << 10;
+
+/// Largest awareness state of one Yjs client, as JSON, and most clients of one session.
+pub const AWARENESS_STATE_BYTES_MAX: usize = 16 << 10;
+/// See [`AWARENESS_STATE_BYTES_MAX`].
+pub const AWARENESS_CLIENTS_MAX: usize = 8;
 
 /// Most sessions on one document.
 pub const SESSIONS_PER_DOCUMENT_MAX: usize = 2_000;

@@ -16,8 +16,11 @@ pub enum ErrorCode {
     SplitSurrogate,
     /// The base is later than the head.
     RevisionAhead,
-    /// Too much has been committed since the base for a delta of this size.
+    /// Too much has been committed since the base for a delta of this size: join from the base anew,
+    /// with `pending`.
     TooFarBehind,
+    /// As `TooFarBehind`, and from before changes had identities: it cannot be merged.
+    BaseTooOld,
     /// A `seq` of 0, or one used before.
     SeqReused,
     /// The document would grow past its limit.
@@ -54,7 +57,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of docs/protocol.md.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidJson,
         Self::InvalidMessage,
         Self::UnknownType,
@@ -63,6 +66,7 @@ impl ErrorCode {
         Self::SplitSurrogate,
         Self::RevisionAhead,
         Self::TooFarBehind,
+        Self::BaseTooOld,
         Self::SeqReused,
         Self::DocumentTooLarge,
         Self::ReadOnly,
@@ -93,6 +97,7 @@ impl ErrorCode {
             Self::SplitSurrogate => "split_surrogate",
             Self::RevisionAhead => "revision_ahead",
             Self::TooFarBehind => "too_far_behind",
+            Self::BaseTooOld => "base_too_old",
             Self::SeqReused => "seq_reused",
             Self::DocumentTooLarge => "document_too_large",
             Self::ReadOnly => "read_only",

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use motet_document::{
-    Access, Command, Document, Event, Member, Plan, Presence, Selection, Settings, Submission,
+    Access, Command, Document, Event, Member, Plan, Presence, Reconciliation, Reject, Route,
+    Selection, Settings, Start, Submission,
 };
 use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, UserId};
 use motet_protocol::ot::{self, ClientMessage};
@@ -20,6 +21,9 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct Server {
     document: Document,
+    settings: Settings,
+    /// How many submissions went by their identities.
+    pub(crate) reconciled: u64,
     inbox: Vec<Command>,
     /// The plan whose append is under way.
     pub(crate) planned: Option<Plan>,
@@ -35,14 +39,17 @@ impl Server {
     /// Opens the document from the disk, as a server does.
     pub(crate) fn open(disk: &Disk, settings: Settings) -> Result<Self, String> {
         let id = DocumentId::from_bytes([1; 16]);
-        let mut document = Document::open(id, disk.checkpoint.as_ref(), settings)
+        let mut document = Document::open(id, disk.checkpoint.as_ref(), settings.clone())
             .map_err(|error| error.to_string())?;
         let from = usize::try_from(document.head().get()).unwrap_or(usize::MAX);
         document
             .replay(disk.log[from..].to_vec())
             .map_err(|error| error.to_string())?;
+        document.content().assert_invariants();
         Ok(Self {
             document,
+            settings,
+            reconciled: 0,
             inbox: Vec::new(),
             planned: None,
             clients: HashMap::new(),
@@ -57,10 +64,16 @@ impl Server {
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        self.document.snapshot().encode()
+        self.document.state().encode()
     }
 
-    pub(crate) fn join(&mut self, session: SessionId, client: &str, from: Option<u64>) {
+    pub(crate) fn join(
+        &mut self,
+        session: SessionId,
+        client: &str,
+        from: Option<u64>,
+        pending: bool,
+    ) {
         let Ok(client_id) = client.parse::<ClientId>() else {
             return;
         };
@@ -70,12 +83,15 @@ impl Server {
             name: client.into(),
             access: Access::Write,
         };
-        let from = from.map(Revision::new);
+        let start = from.map_or(Start::Text, |from| Start::Revision {
+            revision: Revision::new(from),
+            pending,
+        });
         self.inbox.push(Command::Join {
             session,
             member,
             client_id,
-            from,
+            start,
         });
     }
 
@@ -132,29 +148,87 @@ impl Server {
         if self.planned.is_some() || self.inbox.is_empty() {
             return Ok(false);
         }
-        let mut commands = std::mem::take(&mut self.inbox);
-        for command in &mut commands {
-            self.advance(command, disk)?;
+        let mut commands = Vec::new();
+        let mut inbox = std::mem::take(&mut self.inbox).into_iter();
+        while let Some(command) = inbox.next() {
+            if self.follows_a_join(&command) && !commands.is_empty() {
+                // Its turn comes when the join is planned.
+                self.inbox = std::iter::once(command).chain(inbox).collect();
+                break;
+            }
+            commands.push(self.prepare(command, disk)?);
         }
         self.planned = Some(self.document.plan(now_ms, commands));
         Ok(true)
     }
 
-    /// Moves a submission from before the window over the changes on the disk.
-    fn advance(&self, command: &mut Command, disk: &Disk) -> Result<(), String> {
+    fn follows_a_join(&self, command: &Command) -> bool {
+        matches!(command, Command::Submit { session, submission }
+            if self.document.is_far(submission) && !self.document.has_session(*session))
+    }
+
+    /// What a submission from before the window needs, with the disk at hand.
+    fn prepare(&mut self, command: Command, disk: &Disk) -> Result<Command, String> {
         let Command::Submit {
             session,
-            submission,
+            mut submission,
         } = command
         else {
-            return Ok(());
+            return Ok(command);
         };
-        let Some((author, client_id)) = self.document.must_advance(*session, submission) else {
-            return Ok(());
-        };
-        let changes = slice(disk, submission.base(), self.document.window_start());
-        let advanced = submission.advance(author, &client_id, changes);
-        advanced.map_err(|error| error.to_string())
+        match self.document.route(session, &submission) {
+            Route::Plan => {}
+            Route::Advance(author, client_id) => {
+                let changes = slice(disk, submission.base(), self.document.window_start());
+                let advanced = submission.advance(author, &client_id, changes);
+                advanced.map_err(|error| error.to_string())?;
+            }
+            Route::Reconcile(author, client_id) => {
+                let later = slice(
+                    disk,
+                    submission.base(),
+                    Revision::new(disk.log.len() as u64),
+                );
+                let base = submission.base();
+                let at = later
+                    .iter()
+                    .position(|it| submission.is(author, &client_id, it));
+                let reconciliation = match at {
+                    Some(at) if later[at].merged => {
+                        let committed = self.rebuild(disk, base.plus(at as u64 + 1))?;
+                        let base = self.rebuild(disk, base)?;
+                        Reconciliation::merged(base, committed, submission, &later[at])
+                            .map_err(|error| error.to_string())?
+                    }
+                    Some(_) => Reconciliation::moved(submission),
+                    None => {
+                        let base = self.rebuild(disk, base)?;
+                        Reconciliation::new(base, submission, session)
+                    }
+                };
+                self.reconciled += 1;
+                return Ok(Command::Reconcile {
+                    session,
+                    reconciliation: Box::new(reconciliation),
+                });
+            }
+        }
+        Ok(Command::Submit {
+            session,
+            submission,
+        })
+    }
+
+    /// The document as it was at a revision.
+    fn rebuild(&self, disk: &Disk, at: Revision) -> Result<Document, String> {
+        let settings = self.settings.clone();
+        let checkpoint = disk.checkpoint.as_ref().filter(|it| it.revision <= at);
+        let mut document = Document::open(self.document.id(), checkpoint, settings)
+            .map_err(|error| error.to_string())?;
+        let changes = slice(disk, document.head(), at).to_vec();
+        let replayed = document.replay(changes);
+        replayed.map_err(|error| error.to_string())?;
+        Ok(document)
     }
 
     /// The append is durable: publish.
@@ -165,6 +239,7 @@ impl Server {
         let events = self
             .document
             .commit(plan, Revision::new(disk.log.len() as u64));
+        self.document.content().assert_invariants();
         self.render(events, disk)
     }
 
@@ -224,12 +299,29 @@ impl Server {
                         after: through,
                     });
                 }
+                Event::Reconciled {
+                    seq,
+                    revision,
+                    operation,
+                } => {
+                    self.sent.insert(session, revision);
+                    say(json!({
+                        "type": "reconciled", "seq": seq, "revision": revision,
+                        "operation": parse(operation.to_json().as_bytes()),
+                    }));
+                }
                 Event::Acknowledged { seq, revision } => {
                     say(json!({ "type": "ack", "seq": seq, "revision": revision }));
                 }
-                Event::Rejected { seq, reject } => say(json!({
-                    "type": "error", "code": "refused", "message": reject.to_string(), "seq": seq,
-                })),
+                Event::Rejected { seq, reject } => {
+                    let code = match reject {
+                        Reject::TooFarBehind { .. } => "too_far_behind",
+                        _ => "refused",
+                    };
+                    say(json!({
+                        "type": "error", "code": code, "message": reject.to_string(), "seq": seq,
+                    }));
+                }
                 Event::Presence(update) => say(json!({
                     "type": "presence_update", "reset": update.reset,
                     "joined": update.joined.iter().map(cursor).collect::<Vec<_>>(),

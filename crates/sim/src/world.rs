@@ -95,6 +95,8 @@ pub fn run(seed: u64, agent: &mut Agent) -> Result<(), Box<Failure>> {
         // Small, so that everything falls out of the window and catches up in steps.
         window_changes_max: 1 + usize::try_from(random.below(30)).unwrap_or(0),
         catch_up_bytes_max: 1 + usize::try_from(random.below(2_000)).unwrap_or(0),
+        // And so that much is too dear to transform.
+        transform_steps_max: 1 + random.below(200),
         ..Settings::default()
     };
     let mut world = World {
@@ -346,7 +348,7 @@ impl World<'_> {
             let from = state["revision"].as_u64();
             self.note(&format!("{name} joins from {from:?}"));
             if let Some(server) = &mut self.server {
-                server.join(session, &name, from);
+                server.join(session, &name, from, state["pending"] == json!(true));
             }
         } else {
             server.receive(session, message)?;
@@ -426,7 +428,8 @@ impl World<'_> {
         }
         let name = self.clients[client].name.clone();
         self.note(&format!("{name} hears {message}"));
-        if message["type"] == "error" {
+        // A submission that is too far behind is reconciled when its client has joined anew.
+        if message["type"] == "error" && message["code"] != "too_far_behind" {
             return Err(format!("{name} was refused what it may do: {message}"));
         }
         if message.get("closed").is_some() {

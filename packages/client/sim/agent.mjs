@@ -11,10 +11,19 @@
 //   {"op":"state","client":C}                            answered with the whole state
 //
 // Answers hold what the client sends and what its submissions were committed as:
-// {"send":[…],"acknowledged":[…],"resume":B,"revision":N|null}. A revision of null asks for the content on
-// joining; `resume` asks for a new connection.
+// {"send":[…],"acknowledged":[…],"resume":B,"revision":N|null,"pending":B}. A revision of null asks for the content on
+// joining; `pending` says that a submission follows; `resume` asks for a new connection.
 import { createInterface } from 'node:readline';
-import { document, localPresence, restore, save, start, step, waiting } from '../dist/core.js';
+import {
+  document,
+  hasPending,
+  localPresence,
+  restore,
+  save,
+  start,
+  step,
+  waiting,
+} from '../dist/core.js';
 import { compose, cuts, length, normal, text } from '../dist/delta.js';
 
 /** A browser stores a state some time after it was reached. */
@@ -110,6 +119,7 @@ function perform(request) {
       };
   }
   answer.revision = client.sync.content ? client.sync.revision : null;
+  answer.pending = hasPending(client.sync);
   return answer;
 }
 

@@ -106,8 +106,8 @@ const UNFOLDED_MAX = 256;
 /** A submission is split when its JSON is longer, in UTF-16 units: some way below the server's limit. */
 const SUBMISSION_JSON_MAX = 512 << 10;
 
-/** Refusals that say nothing about the edit. */
-const PASSING: ReadonlySet<string> = new Set(['unavailable', 'internal']);
+/** Refusals that say nothing about the edit: sent right after joining anew, it is taken. */
+const PASSING: ReadonlySet<string> = new Set(['unavailable', 'internal', 'too_far_behind']);
 
 /** A client that has seen nothing yet. */
 export function start(clientId: string): Sync {
@@ -170,6 +170,11 @@ export function localPresence(sync: Sync): Map<string, Presence> {
     local.set(id, moved);
   }
   return local;
+}
+
+/** Whether a submission follows as soon as the server knows this client again. */
+export function hasPending(sync: Sync): boolean {
+  return sync.inflight !== undefined || sync.buffer !== undefined;
 }
 
 /** Takes one input. The state is never changed in place. */

@@ -3,6 +3,7 @@ import type { Attributes } from './attributes.js';
 import {
   document,
   type Effect,
+  hasPending,
   type Input,
   localPresence,
   reject,
@@ -189,6 +190,7 @@ export class MotetDocument extends Emitter<Events> {
       clientId: this.sync.clientId,
       WebSocket: this.options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
       revision: () => (this.sync.content ? this.sync.revision : undefined),
+      pending: () => hasPending(this.sync),
       onMessage: (message) => this.receive(message),
       onFrame: () => this.settled(),
       onState: (state) => this.moved(state),

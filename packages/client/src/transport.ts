@@ -35,6 +35,8 @@ export interface TransportOptions {
   readonly WebSocket: SocketConstructor;
   /** Where to go on from, asked for at each connection. */
   readonly revision: () => number | undefined;
+  /** Whether a submission on that revision follows. */
+  readonly pending: () => boolean;
   readonly onMessage: (message: ServerMessage) => void;
   /** After each frame, whose messages belong together. */
   readonly onFrame: () => void;
@@ -163,7 +165,11 @@ export class Transport {
     address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
     address.searchParams.set('clientId', clientId);
     const revision = this.options.revision();
-    if (revision !== undefined) address.searchParams.set('revision', String(revision));
+    if (revision !== undefined) {
+      address.searchParams.set('revision', String(revision));
+      // Then the server sends nothing before it, and can merge it however old it is.
+      if (this.options.pending()) address.searchParams.set('pending', 'true');
+    }
     return address.href;
   }
 

@@ -45,6 +45,12 @@ pub(super) struct Pending {
 }
 
 impl Replica {
+    /// About the memory of what waits for changes that are not here; part of [`Self::size_bytes`]. O(1).
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.size_bytes()
+    }
+
     /// Whether something waits for changes that are not here.
     #[must_use]
     pub fn has_pending(&self) -> bool {

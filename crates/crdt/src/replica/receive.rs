@@ -3,7 +3,7 @@
 //! A log keeps that part, and not the bytes that came: a peer may send all that it has each time it
 //! reconnects, and blocks that waited become part of the document when others come.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use motet_ot::Delta;
 
@@ -11,7 +11,8 @@ use super::Replica;
 use crate::{
     DecodeError, Version,
     id::{Client, IdSet},
-    update::{V1, merge_updates},
+    store::ShortId,
+    update::{Kind, Update, V1, merge_updates},
 };
 
 /// What an update brought.
@@ -49,6 +50,51 @@ impl Replica {
         };
         self.commit();
         Ok(received)
+    }
+
+    /// Whether the replica has all that an update holds: its blocks, and its deletions. What waits is not
+    /// counted as had. O(k log n) for k blocks and deleted runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`DecodeError`] says.
+    pub fn has_update(&self, update: &[u8], version: Version) -> Result<bool, DecodeError> {
+        let update = Update::decode(update, version)?;
+        let made = update.blocks.iter().filter(|it| it.kind != Kind::Skip);
+        let mut made = made.map(|block| {
+            (
+                update.clients[block.client as usize],
+                block.clock + block.len,
+            )
+        });
+        if made.any(|(client, end)| end > self.state(client)) {
+            return Ok(false);
+        }
+        Ok(update
+            .deleted
+            .iter()
+            .all(|(client, ranges)| ranges.iter().all(|clocks| self.has_deleted(client, clocks))))
+    }
+
+    fn has_deleted(&self, client: Client, clocks: &Range<u32>) -> bool {
+        let Some(author) = self.author_of.get(&client).copied() else {
+            return false;
+        };
+        let mut clock = clocks.start;
+        while clock < clocks.end {
+            if clock >= self.end(author) {
+                return false;
+            }
+            let run = &self.runs[self.find(ShortId {
+                client: author,
+                clock,
+            })];
+            if !run.is_deleted() {
+                return false;
+            }
+            clock = run.end();
+        }
+        true
     }
 
     /// What the transaction under way brought, whoever made it.

@@ -1,236 +1,357 @@
-//! The text of a live document: attributed runs in a persistent balanced tree.
+//! What a live document holds: a replica, and the text of its shared root as positions see it.
 //!
-//! A B-tree in which every node knows the UTF-16 length and the bytes below it, so that an edit at a
-//! position costs O(log n) whatever the document's size, and so does a bound on the bytes. Nodes are
-//! shared and copied on write: a clone is O(1), and a snapshot can be encoded elsewhere while the
-//! document goes on.
+//! The replica knows the identity of every unit, so clients that speak identities merge into it, and it is
+//! what is stored. The text is the same root once more as a persistent tree: immutable snapshots of it
+//! cost nothing, its size in bytes is known at every moment, and an edit that does not fit can be taken
+//! back. Each change is applied to both.
 //!
 //! # Invariants
 //!
-//! - **summed**: an inner node's sizes are those of its children.
-//! - **even**: all leaves are equally deep, and no node but the root is empty.
-//! - **bounded**: a node has at most `NODE_MAX` entries, a run of text at most `RUN_UTF16_MAX` units.
-//! - **joined**: two neighbours in a leaf differ in format, or are too long for one run; so however a
-//!   text was typed, it does not crumble.
-//!
-//! # Not here
-//!
-//! Identities: a later replica replaces this behind the same interface.
+//! - **same**: the text is what the replica's root shows.
+//! - **one name**: every edit by position is made under [`OT_CLIENT`], and nothing else is.
 
-mod node;
-#[cfg(test)]
-mod tests;
+pub mod text;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use motet_crdt::{
+    Association, Client, DecodeError, EditError, Options, RelativePosition, Replica, StateVector,
+    Version, clients_of_update,
+};
 use motet_ot::{Delta, Operation};
 
-use self::node::{Node, Run};
+use self::text::{RichText, TextError};
 
-/// A document's content.
-#[derive(Clone, Debug, Default)]
-pub struct Content {
-    root: Arc<Node>,
+/// The Yjs client of all edits by position, in every document. Editors choose theirs below 2³².
+pub const OT_CLIENT: Client = 1 << 32;
+
+/// The name of the root that clients which speak positions edit, unless a document has another.
+pub const ROOT: &str = "content";
+
+/// How much a document may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The longest that the text may be, in UTF-16 code units.
+    pub len_utf16_max: usize,
+    /// The largest that the text may be, as [`RichText::size_bytes`] measures it.
+    pub text_bytes_max: usize,
+    /// The most memory that the replica may take, as [`Replica::size_bytes`] measures it.
+    pub replica_bytes_max: usize,
 }
 
-/// A delta that does not fit the content.
+/// A document's content.
+#[derive(Clone)]
+pub struct Content {
+    root: Arc<str>,
+    text: RichText,
+    replica: Replica,
+    /// What the replica weighed when it was last asked, which takes O(clients), and the bytes of updates
+    /// since then.
+    weighed_bytes: usize,
+    since_bytes: usize,
+}
+
+/// What an update brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Merged {
+    /// What it did to the text.
+    pub(crate) delta: Delta,
+    /// What of it was new, as an update.
+    pub(crate) update: Bytes,
+}
+
+/// A change that does not fit the content. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContentError {
-    /// It reaches past the end.
-    #[error("position {position} is out of range: the content is {len_utf16} long")]
-    OutOfRange {
-        /// The first position needed that does not exist.
-        position: usize,
-        /// The content's length.
-        len_utf16: usize,
-    },
-    /// One of its operations begins or ends inside a surrogate pair.
-    #[error("position {position} is inside a surrogate pair")]
-    SplitSurrogate {
-        /// Where.
-        position: usize,
-    },
-    /// It would make the content too large.
-    #[error("the content would have more than {bytes_max} bytes")]
+    /// A delta that does not fit the text.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// An update that is none.
+    #[error(transparent)]
+    Update(#[from] DecodeError),
+    /// The document would become larger than it may be.
+    #[error("the document would have more than {max} {unit}")]
     TooLarge {
-        /// The bound.
-        bytes_max: usize,
+        /// The largest that it may be.
+        max: usize,
+        /// What that counts.
+        unit: &'static str,
+    },
+    /// An update that makes something under [`OT_CLIENT`], which only the server does.
+    #[error("client {client} is the server's own")]
+    ReservedClient {
+        /// The client.
+        client: Client,
     },
 }
 
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content")
+            .field("root", &self.root)
+            .field("len_utf16", &self.text.len_utf16())
+            .field("runs", &self.replica.runs())
+            .finish()
+    }
+}
+
 impl Content {
+    /// Nothing yet; `root` is what clients that speak positions will edit.
+    #[must_use]
+    pub fn new(root: Arc<str>) -> Self {
+        Self {
+            root,
+            text: RichText::default(),
+            replica: Replica::new(Options::default()),
+            weighed_bytes: 0,
+            since_bytes: 0,
+        }
+    }
+
     /// The content that a document holds. O(n log n).
     ///
     /// # Errors
     ///
-    /// As [`ContentError`] says, when `document` is not a document.
-    pub fn from_delta(document: &Delta) -> Result<Self, ContentError> {
-        let mut content = Self::default();
-        content.apply(document)?;
+    /// `Text`, when `document` is not a document; `TooLarge`.
+    pub fn from_delta(root: Arc<str>, document: &Delta) -> Result<Self, ContentError> {
+        let mut content = Self::new(root);
+        content.replay(document, &[])?;
         Ok(content)
     }
 
-    /// The length in UTF-16 code units. O(1).
-    #[must_use]
-    pub fn len_utf16(&self) -> usize {
-        self.root.size().len_utf16
-    }
-
-    /// About what the content takes in memory, and no less than it takes as JSON: its text with
-    /// escapes, and for each run with a format and each embed their JSON and a constant. O(1).
-    #[must_use]
-    pub fn size_bytes(&self) -> usize {
-        self.root.size().bytes
-    }
-
-    /// Applies a change. O(k log n) for a change of k operations, and the size of what it inserts,
-    /// formats or deletes.
+    /// The content of a stored replica. O(n).
     ///
     /// # Errors
     ///
-    /// As [`ContentError`] says, but never `TooLarge`; nothing has changed then.
-    pub fn apply(&mut self, delta: &Delta) -> Result<(), ContentError> {
-        self.check(delta)?;
-        self.edit(delta, usize::MAX)
+    /// `Update`: the bytes are damaged.
+    pub(crate) fn load(root: Arc<str>, replica: &[u8]) -> Result<Self, ContentError> {
+        let replica = Replica::load(replica, Options::default())?;
+        let text = RichText::from_delta(&replica.to_delta(&root))?;
+        Ok(Self {
+            root,
+            text,
+            weighed_bytes: replica.size_bytes(),
+            since_bytes: 0,
+            replica,
+        })
     }
 
-    /// As [`apply`](Self::apply), unless the content would grow past `bytes_max`. What only deletes
-    /// is never refused for that, nor what leaves too large a content no larger.
-    ///
-    /// # Errors
-    ///
-    /// As [`ContentError`] says; nothing has changed then.
-    pub fn apply_within(&mut self, delta: &Delta, bytes_max: usize) -> Result<(), ContentError> {
-        self.check(delta)?;
-        let before = self.clone();
-        self.edit(delta, bytes_max).inspect_err(|_| *self = before)
+    /// The replica as bytes. O(n).
+    pub(crate) fn save(&self) -> Vec<u8> {
+        self.replica.save()
     }
 
-    /// The content as a document. O(n).
+    /// The name of the text's root.
+    pub(crate) fn root(&self) -> &Arc<str> {
+        &self.root
+    }
+
+    /// The text that clients edit by position.
     #[must_use]
-    pub fn to_delta(&self) -> Delta {
-        let mut delta = Delta::new();
-        self.root.visit(&mut |run: &Run| {
-            delta.push(Operation::Insert {
-                insert: run.insert.clone(),
-                attributes: run.attributes.clone(),
-            });
-        });
-        delta
+    pub fn text(&self) -> &RichText {
+        &self.text
     }
 
-    /// Checks the invariants of this module.
+    /// All that is here, with its identities.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Makes an edit by position and returns the update that does the same elsewhere. O(k log n) for k
+    /// operations, and the size of what they insert, format or delete.
+    pub(crate) fn edit(&mut self, delta: &Delta, bounds: &Bounds) -> Result<Bytes, ContentError> {
+        let grown = self
+            .text
+            .len_utf16()
+            .saturating_add_signed(delta.len_change());
+        if delta.len_change() > 0 {
+            check(grown, bounds.len_utf16_max, "UTF-16 units")?;
+        }
+        if grows(delta) {
+            self.weigh(0, bounds)?;
+        }
+        let before = self.text.clone();
+        self.text.apply_within(delta, bounds.text_bytes_max)?;
+        match self.replica.apply_delta(&self.root, delta, OT_CLIENT) {
+            Ok(update) => {
+                self.since_bytes += update.len();
+                Ok(update.into())
+            }
+            Err(error) => {
+                self.text = before;
+                Err(too_large(error))
+            }
+        }
+    }
+
+    /// Merges an update. `None`: it held nothing new. O(k log n) for k blocks; O(n) where the text is so
+    /// large that it might outgrow its bounds.
+    pub(crate) fn merge(
+        &mut self,
+        update: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Option<Merged>, ContentError> {
+        let made = clients_of_update(update, Version::V1)?;
+        let own = made.iter().find(|(client, _)| *client == OT_CLIENT);
+        if own.is_some_and(|(_, clocks)| clocks.end > self.replica.state(OT_CLIENT)) {
+            return Err(ContentError::ReservedClient { client: OT_CLIENT });
+        }
+        self.weigh(update.len(), bounds)?;
+        if self.fits(update.len(), bounds) {
+            let merged = self.merge_within(update, bounds);
+            let late = matches!(
+                merged,
+                Err(ContentError::Text(_) | ContentError::TooLarge { .. })
+            );
+            assert!(!late, "**same**: what fits is applied to both");
+            return merged;
+        }
+        // Only a try tells; and a replica cannot go back.
+        let mut tried = self.clone();
+        let merged = tried.merge_within(update, bounds)?;
+        *self = tried;
+        Ok(merged)
+    }
+
+    /// Whether an update holds anything that is not here.
+    pub(crate) fn brings_news(&self, update: &[u8]) -> Result<bool, ContentError> {
+        Ok(!self.replica.has_update(update, Version::V1)?)
+    }
+
+    /// An error of the text leaves the replica changed.
+    fn merge_within(
+        &mut self,
+        update: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Option<Merged>, ContentError> {
+        let received = self
+            .replica
+            .receive_update(update, Version::V1, &self.root)?;
+        if received.update.is_empty() {
+            return Ok(None);
+        }
+        self.since_bytes += update.len();
+        self.text
+            .apply_within(&received.delta, bounds.text_bytes_max)?;
+        check(self.text.len_utf16(), bounds.len_utf16_max, "UTF-16 units")?;
+        Ok(Some(Merged {
+            delta: received.delta,
+            update: received.update.into(),
+        }))
+    }
+
+    /// Whether the replica may grow by an update of so many bytes.
+    fn weigh(&mut self, update_bytes: usize, bounds: &Bounds) -> Result<(), ContentError> {
+        /// A byte of an update makes no more than this of a replica.
+        const BYTES_PER_BYTE: usize = 64;
+        let grown = (self.since_bytes + update_bytes).saturating_mul(BYTES_PER_BYTE);
+        if self.weighed_bytes.saturating_add(grown) > bounds.replica_bytes_max {
+            self.weighed_bytes = self.replica.size_bytes();
+            self.since_bytes = 0;
+        }
+        let size_bytes = self.weighed_bytes + self.since_bytes + update_bytes;
+        check(size_bytes, bounds.replica_bytes_max, "bytes of memory")
+    }
+
+    /// Whether the text stays within its bounds whatever an update of so many bytes does.
+    fn fits(&self, update_bytes: usize, bounds: &Bounds) -> bool {
+        /// A byte of text takes up to six in JSON, and what has a format or is an embed some more.
+        const BYTES_PER_BYTE: usize = 80;
+        // It may bring in what has been waiting.
+        let update_bytes = update_bytes + self.replica.pending_bytes();
+        // A format may reach over all of the text, and each stretch of it counts.
+        let stretches = 2 * (self.replica.runs() + self.text.len_utf16() / 256 + update_bytes);
+        let formats = stretches.saturating_mul(update_bytes.min(1 << 20));
+        let grown = formats.saturating_add(update_bytes.saturating_mul(BYTES_PER_BYTE));
+        self.text.len_utf16() + update_bytes <= bounds.len_utf16_max
+            && self.text.size_bytes().saturating_add(grown) <= bounds.text_bytes_max
+    }
+
+    /// Applies a change as the log holds it. One from before changes had updates has none, and gets its
+    /// identities here: the same ones each time, as long as it is read after the same checkpoint.
+    pub(crate) fn replay(&mut self, delta: &Delta, update: &[u8]) -> Result<(), ContentError> {
+        self.text.apply(delta)?;
+        if update.is_empty() {
+            let made = self.replica.apply_delta(&self.root, delta, OT_CLIENT);
+            made.map(drop).map_err(too_large)
+        } else {
+            Ok(self.replica.apply_update(update, Version::V1)?)
+        }
+    }
+
+    /// Makes an edit under the name of `client`, on the replica alone: the content is a fork that is
+    /// about to be merged.
+    pub(crate) fn edit_as(&mut self, delta: &Delta, client: Client) -> Result<Bytes, ContentError> {
+        self.text.apply(delta)?;
+        let made = self.replica.apply_delta(&self.root, delta, client);
+        made.map(Bytes::from).map_err(too_large)
+    }
+
+    /// What leads from this content to the text of `other`, which knows all that this one knows. O(what
+    /// `other` has more).
+    pub(crate) fn lead_to(mut self, other: &Self) -> Result<Delta, ContentError> {
+        let missing = other
+            .replica
+            .encode_update(&self.replica.state_vector(), Version::V1);
+        let delta = self
+            .replica
+            .apply_update_to(&missing, Version::V1, &self.root)?;
+        Ok(delta)
+    }
+
+    /// What a replica with this state vector lacks, as an update.
+    pub(crate) fn missing(&self, known: &StateVector) -> Bytes {
+        self.replica.encode_update(known, Version::V1).into()
+    }
+
+    /// A place in the text as an identity; text inserted at it comes behind it.
+    pub(crate) fn relative(&self, position: usize) -> Option<RelativePosition> {
+        self.replica
+            .position_at(&self.root, position, Association::After)
+    }
+
+    /// Where a place is in the text, if it is in there.
+    pub(crate) fn position(&self, place: &RelativePosition) -> Option<usize> {
+        self.replica.index_of(&self.root, place)
+    }
+
+    /// Checks the invariants of this module. O(n).
     ///
     /// # Panics
     ///
     /// When one does not hold.
     pub fn assert_invariants(&self) {
-        self.root.assert_invariants(true);
+        self.text.assert_invariants();
+        self.replica.assert_invariants();
+        let shown = self.replica.to_delta(&self.root);
+        assert_eq!(self.text.to_delta(), shown, "**same**");
     }
+}
 
-    /// Nothing is changed before all of a delta is known to fit.
-    fn check(&self, delta: &Delta) -> Result<(), ContentError> {
-        let len_utf16 = self.len_utf16();
-        let mut position = 0_usize;
-        for operation in delta.ops() {
-            if let Operation::Retain { len_utf16: len, .. } | Operation::Delete { len_utf16: len } =
-                operation
-            {
-                position = position.saturating_add(*len);
-                if position > len_utf16 {
-                    return Err(ContentError::OutOfRange {
-                        position,
-                        len_utf16,
-                    });
-                }
-                if !self.root.is_boundary(position) {
-                    return Err(ContentError::SplitSurrogate { position });
-                }
-            }
-        }
+/// Whether a delta may make a document larger.
+fn grows(delta: &Delta) -> bool {
+    !delta.ops().iter().all(|operation| match operation {
+        Operation::Retain { attributes, .. } => attributes.is_empty(),
+        Operation::Delete { .. } => true,
+        Operation::Insert { .. } => false,
+    })
+}
+
+fn check(size: usize, max: usize, unit: &'static str) -> Result<(), ContentError> {
+    if size > max {
+        Err(ContentError::TooLarge { max, unit })
+    } else {
         Ok(())
     }
+}
 
-    /// Makes a change that fits. `TooLarge` leaves it half made: one that formats much with much
-    /// could not be held as a whole.
-    fn edit(&mut self, delta: &Delta, bytes_max: usize) -> Result<(), ContentError> {
-        let before_bytes = self.size_bytes();
-        // Deletions come first: what replaces content is not counted on top of it.
-        let mut position = 0;
-        for operation in delta.ops() {
-            match operation {
-                Operation::Retain { len_utf16, .. } => position += len_utf16,
-                Operation::Insert { .. } => {}
-                Operation::Delete { len_utf16 } => {
-                    self.remove(position, *len_utf16);
-                }
-            }
-        }
-        // A deletion inside a run leaves two, each with the format.
-        let bound = bytes_max.max(before_bytes).max(self.size_bytes());
-        let mut position = 0;
-        for operation in delta.ops() {
-            match operation {
-                Operation::Retain {
-                    len_utf16,
-                    attributes,
-                } if attributes.is_empty() => position += len_utf16,
-                Operation::Retain {
-                    len_utf16,
-                    attributes,
-                } => {
-                    for run in self.remove(position, *len_utf16) {
-                        let attributes = run.attributes.compose(attributes, false);
-                        let run = Run::new(run.insert, attributes);
-                        position = self.insert(position, run);
-                        self.bound(bound, bytes_max)?;
-                    }
-                }
-                Operation::Insert { insert, attributes } => {
-                    for run in node::runs(insert, attributes) {
-                        position = self.insert(position, run);
-                        self.bound(bound, bytes_max)?;
-                    }
-                }
-                Operation::Delete { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// `bound` is `bytes_max`, or more where the content was larger before.
-    fn bound(&self, bound: usize, bytes_max: usize) -> Result<(), ContentError> {
-        if self.size_bytes() <= bound {
-            Ok(())
-        } else {
-            Err(ContentError::TooLarge { bytes_max })
-        }
-    }
-
-    /// Returns the position behind what was inserted.
-    fn insert(&mut self, position: usize, run: Run) -> usize {
-        let end = position + run.len_utf16();
-        let sibling = Arc::make_mut(&mut self.root).insert(position, run);
-        self.grow(sibling);
-        end
-    }
-
-    /// The root was split: one more level holds both halves.
-    fn grow(&mut self, sibling: Option<Node>) {
-        if let Some(sibling) = sibling {
-            let root = std::mem::take(&mut self.root);
-            self.root = Arc::new(Node::parent(root, Arc::new(sibling)));
-        }
-    }
-
-    fn remove(&mut self, position: usize, len_utf16: usize) -> Vec<Run> {
-        let mut removed = Vec::new();
-        let root = Arc::make_mut(&mut self.root);
-        root.remove(position, position + len_utf16, &mut removed);
-        while let Some(child) = self.root.only_child() {
-            self.root = child;
-        }
-        removed
+/// The text has taken the edit, so what is left is that the replica is out of numbers.
+fn too_large(_: EditError) -> ContentError {
+    ContentError::TooLarge {
+        max: motet_crdt::CLOCK_END as usize,
+        unit: "units, counting deleted ones",
     }
 }

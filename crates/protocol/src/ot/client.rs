@@ -58,6 +58,8 @@ pub enum ClientMessage {
         client_id: Option<ClientId>,
         /// The revision to go on from.
         revision: Option<Revision>,
+        /// With a revision: the client has a submission on it, and sends that next.
+        pending: bool,
     },
     /// Leaves it.
     Leave,
@@ -105,6 +107,7 @@ struct Fields<'a> {
     token: Option<Cow<'a, str>>,
     seq: Option<u64>,
     revision: Option<Revision>,
+    pending: Option<bool>,
     #[serde(borrow)]
     operation: Option<&'a RawValue>,
     pos: Option<Number>,
@@ -262,6 +265,7 @@ fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<Client
                 .transpose()
                 .map_err(|error: motet_model::IdError| invalid(error.to_string()))?,
             revision: fields.revision.map(revision).transpose()?,
+            pending: fields.pending.unwrap_or(false),
         },
         "leave_document" => ClientMessage::Leave,
         "edit_operation" => ClientMessage::Edit {

@@ -52,6 +52,15 @@ pub enum ServerMessage<'a> {
         /// What it was committed as.
         revision: Revision,
     },
+    /// A submission was merged by its identities.
+    Reconciled {
+        /// Its number.
+        seq: u64,
+        /// What it was committed as.
+        revision: Revision,
+        /// What leads from the submission on its base to `revision`: a delta's JSON.
+        operation: &'a RawValue,
+    },
     /// Who came, moved and left.
     PresenceUpdate {
         /// Whether this is the whole.

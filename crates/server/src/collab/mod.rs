@@ -35,13 +35,13 @@ use axum::{
 };
 use bytes::Bytes;
 use motet_catalog::{Catalog, Role};
-use motet_document::{Access, Command, Member, Settings};
+use motet_document::{Access, Command, Member, Settings, Start};
 use motet_log::{DocumentLog, LogError, SqliteLog};
 use motet_model::{ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
 use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
-    sync::{Notify, oneshot, watch},
+    sync::{Notify, Semaphore, oneshot, watch},
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -60,6 +60,9 @@ use crate::{
 
 /// How long connections get to take leave.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many submissions are reconciled at a time.
+const RECONCILING_MAX: usize = 2;
 
 /// Settings of the live part.
 #[derive(Clone, Debug)]
@@ -126,6 +129,7 @@ impl Collab {
             catalog,
             clock,
             settings: settings.document.clone(),
+            reconciling: Arc::new(Semaphore::new(RECONCILING_MAX)),
         };
         Arc::new(Self {
             registry: Registry::new(shared),
@@ -213,7 +217,7 @@ impl Collab {
         claims: &Claims,
         document: DocumentId,
         client_id: Option<ClientId>,
-        from: Option<Revision>,
+        start: Start,
         named: bool,
         writer: Arc<Notify>,
     ) -> Result<Arc<Session>, ErrorCode> {
@@ -245,7 +249,7 @@ impl Collab {
             session: id,
             member,
             client_id,
-            from,
+            start,
         };
         let request = Request::Join(command, id, Feed::new(Arc::clone(&session.outbox)));
         room.send(request)
@@ -299,6 +303,7 @@ struct Parameters {
     token: Option<String>,
     client_id: Option<String>,
     revision: Option<String>,
+    pending: Option<String>,
 }
 
 async fn connect(
@@ -357,11 +362,15 @@ fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCod
                 "revision is not a whole number".to_owned(),
             )
         })?;
-    let revision = revision.map(Revision::new);
+    let pending = parameters.pending.as_deref();
+    let start = revision.map_or(Start::Text, |revision| Start::Revision {
+        revision: Revision::new(revision),
+        pending: matches!(pending, Some("1" | "true")),
+    });
     Ok(Opening {
         document: Some(document),
         client_id,
-        revision,
+        start,
         ..Opening::default()
     })
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use motet_document::{Event, Presence};
+use motet_document::{AwarenessState, Event, Presence};
 use motet_model::limits::OUTBOX_BYTES_MAX;
 use motet_protocol::ErrorCode;
 use tokio::sync::Notify;
@@ -177,7 +177,10 @@ impl Drop for Feed {
 
 /// Whether a catch-up sends it again.
 fn is_replaceable(event: &Event) -> bool {
-    matches!(event, Event::Changes { .. } | Event::Presence(_))
+    matches!(
+        event,
+        Event::Changes { .. } | Event::Presence(_) | Event::Missing { asked: false, .. }
+    )
 }
 
 /// About what an event weighs on the wire.
@@ -190,10 +193,16 @@ fn size_bytes(event: &Event) -> usize {
     match event {
         Event::Changes { changes, .. } => changes
             .iter()
-            .map(|entry| MESSAGE_BYTES + entry.change.delta.len())
+            .map(|entry| MESSAGE_BYTES + entry.change.delta.len().max(entry.change.update.len()))
             .sum(),
+        Event::Missing { update, .. } => MESSAGE_BYTES + update.len(),
         Event::Presence(update) => {
-            cursors(&update.joined) + cursors(&update.updated) + MESSAGE_BYTES * update.left.len()
+            let state = |one: &AwarenessState| one.state.as_ref().map_or(0, |state| state.len());
+            let states: usize = (update.awareness.iter())
+                .map(|one| MESSAGE_BYTES / 4 + state(one))
+                .sum();
+            let others = cursors(&update.joined) + cursors(&update.updated);
+            states.max(others + MESSAGE_BYTES * update.left.len())
         }
         Event::Joined(joined) => {
             let content = joined.content.as_ref();

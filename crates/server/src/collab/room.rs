@@ -7,12 +7,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use motet_catalog::Catalog;
-use motet_document::{CloseReason, Command, Document, Event, OpenError, Settings, Snapshot};
+use motet_document::{
+    CloseReason, Command, Document, Event, OpenError, Reconciliation, Route, Settings, Snapshot,
+    Submission,
+};
 use motet_log::{DocumentLog, LogError};
-use motet_model::{Clock, DocumentId, Revision, SessionId, limits};
+use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
 use motet_protocol::ErrorCode;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
@@ -33,6 +36,12 @@ const UNLOAD_CHECKPOINT_CHANGES: u64 = 100;
 /// Work that walks over more operations than this, some ms, leaves the async threads.
 const STEPS_INLINE_MAX: u64 = 100_000;
 
+/// About what replaying a change costs, in such operations.
+const STEPS_PER_REPLAY: u64 = 20;
+
+/// Later than any revision.
+const HEAD: Revision = Revision::new(u64::MAX >> 1);
+
 /// What others ask of a room.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -40,7 +49,9 @@ pub(crate) enum Request {
     Command(Command),
     /// A join, with the queue for what the session will be sent.
     Join(Command, SessionId, Feed),
-    /// The state at the head.
+    /// A session of which something could not be done, and why.
+    Fail(SessionId, ErrorCode),
+    /// The text at the head.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End every session with this code, store what there is to store, and end.
     Close(ErrorCode, oneshot::Sender<()>),
@@ -75,6 +86,8 @@ pub(crate) struct Shared<L> {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Settings,
+    /// How many submissions may be reconciled at a time: each takes a copy of its document.
+    pub(crate) reconciling: Arc<Semaphore>,
 }
 
 /// Why a room ended as it should.
@@ -94,7 +107,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     mut inbox: mpsc::Receiver<Request>,
 ) {
     let mut feeds = HashMap::new();
-    let result = match open(id, &shared).await {
+    let result = match open(id, &shared, HEAD).await {
         Ok((document, checkpoint)) => {
             let mut room = Room {
                 document,
@@ -136,25 +149,78 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
 async fn open<L: DocumentLog>(
     id: DocumentId,
     shared: &Shared<L>,
+    at: Revision,
 ) -> Result<(Document, Revision), RoomError> {
-    let checkpoint = shared
-        .log
-        .checkpoint(id, Revision::new(u64::MAX >> 1))
-        .await?;
+    let checkpoint = shared.log.checkpoint(id, at).await?;
     let mut document = Document::open(id, checkpoint.as_ref(), shared.settings.clone())?;
-    loop {
-        let changes = shared
-            .log
-            .read(id, document.head(), limits::WINDOW_BYTES_MAX)
-            .await?;
+    while document.head() < at {
+        let head = document.head();
+        let mut changes = shared.log.read(id, head, limits::WINDOW_BYTES_MAX).await?;
         if changes.is_empty() {
-            return Ok((
-                document,
-                checkpoint.map_or(Revision::ZERO, |it| it.revision),
-            ));
+            break;
         }
-        document.replay(changes)?;
+        changes.truncate(usize::try_from(at.since(head)).unwrap_or(usize::MAX));
+        let work = changes.len() as u64 * STEPS_PER_REPLAY;
+        off_async_threads(work, || document.replay(changes))?;
     }
+    let checkpoint = checkpoint.map_or(Revision::ZERO, |it| it.revision);
+    Ok((document, checkpoint))
+}
+
+/// Rebuilds the document at a submission's base and makes the submission there; or finds that it was
+/// committed before.
+async fn reconcile<L: DocumentLog>(
+    id: DocumentId,
+    shared: &Shared<L>,
+    session: SessionId,
+    (author, client_id): (UserId, ClientId),
+    submission: Submission,
+) -> Result<Reconciliation, RoomError> {
+    // Nobody closes it.
+    let _permit = shared.reconciling.acquire().await;
+    let mut after = submission.base();
+    let committed = loop {
+        let changes = shared.log.read(id, after, limits::WINDOW_BYTES_MAX).await?;
+        if changes.is_empty() {
+            break None;
+        }
+        let count = changes.len() as u64;
+        let is_it = |change: &Change| submission.is(author, &client_id, change);
+        if let Some(at) = changes.iter().position(is_it) {
+            break Some((after.plus(at as u64 + 1), changes[at].clone()));
+        }
+        after = after.plus(count);
+    };
+    match committed {
+        None => {
+            let base = open_at(id, shared, submission.base()).await?;
+            Ok(off_async_threads(u64::MAX, || {
+                Reconciliation::new(base, submission, session)
+            }))
+        }
+        Some((_, change)) if !change.merged => Ok(Reconciliation::moved(submission)),
+        Some((revision, change)) => {
+            let base = open_at(id, shared, submission.base()).await?;
+            let committed = open_at(id, shared, revision).await?;
+            Ok(off_async_threads(u64::MAX, || {
+                Reconciliation::merged(base, committed, submission, &change)
+            })?)
+        }
+    }
+}
+
+/// The document as it was at a revision.
+async fn open_at<L: DocumentLog>(
+    id: DocumentId,
+    shared: &Shared<L>,
+    at: Revision,
+) -> Result<Document, RoomError> {
+    let (document, _) = open(id, shared, at).await?;
+    if document.head() < at {
+        // The log has become shorter: somebody has deleted it.
+        return Err(LogError::Deleted { id }.into());
+    }
+    Ok(document)
 }
 
 struct Room<'a, L> {
@@ -182,7 +248,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     let ended = if count == 0 {
                         Some(Ended::Idle)
                     } else {
-                        self.take(&mut batch).await?
+                        self.take(registry, &mut batch).await?
                     };
                     if let Some(ended) = ended {
                         inbox.close();
@@ -214,7 +280,11 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 
     /// One round. Returns why the room is to end, if it is.
-    async fn take(&mut self, batch: &mut Vec<Request>) -> Result<Option<Ended>, RoomError> {
+    async fn take(
+        &mut self,
+        registry: &Registry<L>,
+        batch: &mut Vec<Request>,
+    ) -> Result<Option<Ended>, RoomError> {
         let mut commands = Vec::with_capacity(batch.len());
         let mut snapshots = Vec::new();
         let mut ended = None;
@@ -222,7 +292,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let mut leaving = Vec::new();
         for request in batch.drain(..) {
             match request {
-                Request::Command(mut command) => {
+                Request::Command(command) => {
                     if self.follows_a_join(&command)
                         || is_leave_of_author(&command, &commands)
                         || steps > limits::TRANSFORM_STEPS_MAX
@@ -231,7 +301,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                         self.commit(std::mem::take(&mut commands)).await?;
                         steps = 0;
                     }
-                    self.prepare(&mut command).await?;
+                    let Some(command) = self.prepare(registry, command).await? else {
+                        continue;
+                    };
                     steps = steps.saturating_add(self.steps(&command));
                     if let Command::Leave { session } = &command {
                         leaving.push(*session);
@@ -241,6 +313,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 Request::Join(command, session, feed) => {
                     self.feeds.insert(session, feed);
                     commands.push(command);
+                }
+                Request::Fail(session, code) => {
+                    if let Some(feed) = self.feeds.remove(&session) {
+                        feed.end(End::Closed(code));
+                    }
+                    commands.push(Command::Leave { session });
                 }
                 Request::Snapshot(reply) => snapshots.push(reply),
                 Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
@@ -259,48 +337,95 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         Ok(ended)
     }
 
-    /// A submission from before the window is advanced as its session's, and the session of a join
-    /// in the same batch is known only once that is planned.
+    /// What a submission needs depends on its session, and that of a join in the same batch is known
+    /// only once the join is planned.
     fn follows_a_join(&self, command: &Command) -> bool {
         matches!(command, Command::Submit { session, submission }
-            if submission.base() < self.document.window_start()
-                && !self.document.has_session(*session))
+            if self.document.is_far(submission) && !self.document.has_session(*session))
     }
 
-    /// What a command needs before it can be planned.
-    async fn prepare(&mut self, command: &mut Command) -> Result<(), RoomError> {
+    /// What a command needs before it can be planned. `None`: it comes back in another form.
+    async fn prepare(
+        &mut self,
+        registry: &Registry<L>,
+        command: Command,
+    ) -> Result<Option<Command>, RoomError> {
         match command {
             Command::Submit {
                 session,
-                submission,
+                mut submission,
             } => {
-                while let Some((author, client_id)) =
-                    self.document.must_advance(*session, submission)
+                while let route @ (Route::Advance(..) | Route::Reconcile(..)) =
+                    self.document.route(session, &submission)
                 {
-                    let changes = self
-                        .shared
-                        .log
-                        .read(
-                            self.document.id(),
-                            submission.base(),
-                            limits::CATCH_UP_BYTES_MAX,
-                        )
-                        .await?;
-                    let through = submission.base().plus(changes.len() as u64);
-                    // To decode a byte costs about as much as to pass an operation.
-                    let decoded = changes.iter().map(|change| change.delta.len() as u64);
-                    let steps = submission.steps_to(through).saturating_add(decoded.sum());
-                    off_async_threads(steps, || submission.advance(author, &client_id, &changes))?;
+                    match route {
+                        Route::Advance(author, client_id) => {
+                            self.advance(&mut submission, (author, client_id)).await?;
+                        }
+                        Route::Reconcile(author, client_id) => {
+                            let author = (author, client_id);
+                            self.reconcile(registry, session, author, submission);
+                            return Ok(None);
+                        }
+                        Route::Plan => {}
+                    }
                 }
+                Ok(Some(Command::Submit {
+                    session,
+                    submission,
+                }))
             }
             Command::CatchUp { session, .. } => {
-                if let Some(feed) = self.feeds.get(session) {
+                if let Some(feed) = self.feeds.get(&session) {
                     feed.resume();
                 }
+                Ok(Some(command))
             }
-            _ => {}
+            command => Ok(Some(command)),
         }
+    }
+
+    /// Moves a submission over some changes that are only in the log.
+    async fn advance(
+        &self,
+        submission: &mut Submission,
+        (author, client_id): (UserId, ClientId),
+    ) -> Result<(), RoomError> {
+        let (id, base) = (self.document.id(), submission.base());
+        let log = &self.shared.log;
+        let changes = log.read(id, base, limits::CATCH_UP_BYTES_MAX).await?;
+        let through = base.plus(changes.len() as u64);
+        // To decode a byte costs about as much as to pass an operation.
+        let decoded = changes.iter().map(|change| change.delta.len() as u64);
+        let steps = submission.steps_to(through).saturating_add(decoded.sum());
+        off_async_threads(steps, || submission.advance(author, &client_id, &changes))?;
         Ok(())
+    }
+
+    /// Reconciles a submission beside the room, which goes on meanwhile.
+    fn reconcile(
+        &self,
+        registry: &Registry<L>,
+        session: SessionId,
+        author: (UserId, ClientId),
+        submission: Submission,
+    ) {
+        let (id, shared) = (self.document.id(), self.shared.clone());
+        let Some(room) = registry.get(id) else { return };
+        tokio::spawn(async move {
+            let request = match reconcile(id, &shared, session, author, submission).await {
+                Ok(reconciliation) => Request::Command(Command::Reconcile {
+                    session,
+                    reconciliation: Box::new(reconciliation),
+                }),
+                Err(error) => {
+                    tracing::error!(document = %id, %error, "a submission was not reconciled");
+                    Request::Fail(session, error.code())
+                }
+            };
+            // A room that has ended has no sessions: the client comes back with its submission.
+            let _ended = room.send(request).await;
+        });
     }
 
     /// **durable before visible**: plan, append, and only then commit and publish.
@@ -334,6 +459,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     fn steps(&self, command: &Command) -> u64 {
         match command {
             Command::Submit { submission, .. } => submission.steps_to(self.document.head().next()),
+            Command::Update { update, .. } => update.len() as u64,
+            Command::Reconcile { .. } => u64::MAX >> 1,
             _ => 1,
         }
     }
@@ -377,10 +504,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// A checkpoint only saves time: one that fails is tried again with the next.
     fn store_checkpoint(&mut self) -> impl Future<Output = ()> + Send + 'static {
         let (log, id) = (self.shared.log.clone(), self.document.id());
-        let snapshot = self.document.snapshot();
-        self.checkpoint = snapshot.revision;
+        let state = self.document.state();
+        self.checkpoint = state.revision();
         async move {
-            let encoded = tokio::task::spawn_blocking(move || snapshot.encode()).await;
+            let encoded = tokio::task::spawn_blocking(move || state.encode()).await;
             let Ok(checkpoint) = encoded else { return };
             if let Err(error) = log.put_checkpoint(id, checkpoint).await {
                 tracing::warn!(document = %id, %error, "a checkpoint was not stored");
@@ -429,9 +556,9 @@ fn code(reason: CloseReason) -> ErrorCode {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-    use motet_document::{Access, Member, Submission};
+    use motet_document::{Access, Member, Start};
     use motet_log::MemoryLog;
-    use motet_model::{Change, Checkpoint, ClientId, UserId};
+    use motet_model::Checkpoint;
     use tokio::sync::Notify;
 
     use super::*;
@@ -492,6 +619,7 @@ mod tests {
             catalog,
             clock: Arc::new(SystemClock),
             settings: Settings::default(),
+            reconciling: Arc::new(Semaphore::new(1)),
         });
         (dir, registry)
     }
@@ -507,7 +635,7 @@ mod tests {
             session: SESSION,
             member,
             client_id: ClientId::from(SESSION),
-            from: None,
+            start: Start::Text,
         };
         let request = Request::Join(command, SESSION, Feed::new(Arc::clone(&outbox)));
         (request, outbox)

@@ -143,10 +143,29 @@ impl Session {
                 }
             }
             Event::ReadLog { through, .. } => return Next::ReadLog { through },
+            Event::Reconciled {
+                seq,
+                revision,
+                operation,
+            } => {
+                self.sent.store(revision.get(), Ordering::Release);
+                let json = operation.to_json();
+                if let Some(operation) = raw(json.as_bytes()) {
+                    say(ot::encode(&ServerMessage::Reconciled {
+                        seq,
+                        revision,
+                        operation,
+                    }));
+                }
+            }
             Event::Acknowledged { seq, revision } => say(ack(seq, revision)),
             Event::Rejected { seq, reject } => say(error(code(&reject), &reject.to_string(), seq)),
             Event::Presence(update) => {
-                say(update.wire.get_or_init(|| presence_update(&update)).clone());
+                say(update
+                    .wire
+                    .ot
+                    .get_or_init(|| presence_update(&update))
+                    .clone());
             }
             Event::AccessChanged(access) => {
                 say(ot::encode(&ServerMessage::PermissionChanged {
@@ -189,7 +208,7 @@ impl Session {
                         let change = &entry.change;
                         ot::operation(entry.revision, change.author, entry.session, &change.delta)
                     };
-                    entry.wire.get_or_init(encode).clone()
+                    entry.wire.ot.get_or_init(encode).clone()
                 }));
             }
         }
@@ -273,6 +292,7 @@ fn code(reject: &Reject) -> ErrorCode {
         Reject::OutOfRange { .. } => ErrorCode::OutOfRange,
         Reject::SplitSurrogate { .. } => ErrorCode::SplitSurrogate,
         Reject::TooFarBehind { .. } => ErrorCode::TooFarBehind,
+        Reject::NoIdentities { .. } => ErrorCode::BaseTooOld,
         Reject::SeqReused { .. } => ErrorCode::SeqReused,
         Reject::DocumentTooLarge { .. } => ErrorCode::DocumentTooLarge,
         _ => ErrorCode::Internal,

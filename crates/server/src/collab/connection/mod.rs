@@ -13,7 +13,8 @@ use std::{
 };
 
 use futures_util::{Sink, Stream};
-use motet_model::{ClientId, DocumentId, Revision, limits};
+use motet_document::Start;
+use motet_model::{ClientId, DocumentId, limits};
 use motet_protocol::{ErrorCode, close, ot::Body};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -41,8 +42,8 @@ pub(crate) struct Opening {
     pub(crate) token: Option<String>,
     /// The client id of the query.
     pub(crate) client_id: Option<ClientId>,
-    /// The revision of the query.
-    pub(crate) revision: Option<Revision>,
+    /// Where the query says that the session starts from.
+    pub(crate) start: Start,
     /// Path or query make no sense: say so and close.
     pub(crate) refused: Option<(ErrorCode, String)>,
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt};
-use motet_document::{Command, Selection, Submission};
-use motet_model::{ClientId, DocumentId, Revision, limits};
+use motet_document::{Command, Selection, Start, Submission};
+use motet_model::{ClientId, DocumentId, limits};
 use motet_protocol::{
     ErrorCode, close,
     ot::{self, ClientMessage, Incoming, Refused, ServerMessage},
@@ -202,8 +202,13 @@ impl Reader {
                 document,
                 client_id,
                 revision,
+                pending,
             } => {
-                self.join(document, client_id, revision).await;
+                let start = revision.map_or(Start::Text, |revision| Start::Revision {
+                    revision,
+                    pending,
+                });
+                self.join(document, client_id, start).await;
             }
             ClientMessage::Ping => {
                 self.shared
@@ -312,17 +317,12 @@ impl Reader {
         self.shared.answer(None, ot::encode(&authenticated));
         self.claims = Some(claims);
         if let Some(document) = opening.document.take() {
-            self.join(document, opening.client_id.take(), opening.revision.take())
+            self.join(document, opening.client_id.take(), opening.start)
                 .await;
         }
     }
 
-    async fn join(
-        &mut self,
-        document: DocumentId,
-        client_id: Option<ClientId>,
-        from: Option<Revision>,
-    ) {
+    async fn join(&mut self, document: DocumentId, client_id: Option<ClientId>, start: Start) {
         let named = self.single.is_none().then_some(document);
         let Some(claims) = &self.claims else { return };
         let count = {
@@ -349,7 +349,7 @@ impl Reader {
         let writer = Arc::clone(&self.shared.writer);
         let joining = self
             .collab
-            .join(claims, document, client_id, from, named.is_some(), writer);
+            .join(claims, document, client_id, start, named.is_some(), writer);
         let registered = |session| {
             self.shared.sessions().insert(document, session);
             // The answer may have come before the writer could know the session.

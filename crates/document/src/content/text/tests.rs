@@ -2,7 +2,7 @@ use motet_ot::{Attributes, Delta, Embed, Operation};
 use proptest::{collection::vec, prelude::*};
 use serde_json::json;
 
-use super::{Content, ContentError, node::RUN_UTF16_MAX};
+use super::{RichText, TextError, node::RUN_UTF16_MAX};
 
 /// One random edit at relative places, to be fitted to whatever the content is.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ fn apply(model: &mut Model, edit: &Edit) -> Delta {
     }
 }
 
-fn units(content: &Content) -> Model {
+fn units(content: &RichText) -> Model {
     let mut model = Model::new();
     for operation in content.to_delta().ops() {
         let Operation::Insert { insert, attributes } = operation else {
@@ -105,7 +105,7 @@ fn units(content: &Content) -> Model {
 proptest! {
     #[test]
     fn behaves_like_a_vector_of_units(changes in vec(vec(edit(), 1..5), 1..60)) {
-        let (mut content, mut model) = (Content::default(), Model::new());
+        let (mut content, mut model) = (RichText::default(), Model::new());
         for edits in &changes {
             let before = content.clone();
             let delta = edits.iter().fold(Delta::new(), |delta, edit| {
@@ -123,22 +123,22 @@ proptest! {
         }
         prop_assert_eq!(units(&content), model);
         content.to_delta().assert_normal();
-        let again = Content::from_delta(&content.to_delta()).unwrap();
+        let again = RichText::from_delta(&content.to_delta()).unwrap();
         again.assert_invariants();
         prop_assert_eq!(again.to_delta(), content.to_delta());
     }
 
     #[test]
     fn harmless_when_refused(text in "[a\u{1f600}]{1,40}", at in 0..60_usize, len in 1..60_usize) {
-        let mut content = Content::from_delta(&Delta::new().insert(&text)).unwrap();
+        let mut content = RichText::from_delta(&Delta::new().insert(&text)).unwrap();
         let before = content.to_delta();
         let units: Vec<u16> = text.encode_utf16().collect();
         let cut = |at: usize| at < units.len() && (0xdc00..0xe000).contains(&units[at]);
         let expected = [at, at + len].into_iter().find_map(|position| {
             if position > units.len() {
-                Some(ContentError::OutOfRange { position, len_utf16: units.len() })
+                Some(TextError::OutOfRange { position, len_utf16: units.len() })
             } else {
-                cut(position).then_some(ContentError::SplitSurrogate { position })
+                cut(position).then_some(TextError::SplitSurrogate { position })
             }
         });
         let result = content.apply(&Delta::new().insert("x").retain(at).delete(len));
@@ -153,7 +153,7 @@ proptest! {
 #[test]
 fn joined() {
     let bold = |value| Attributes::from_iter([("bold".to_owned(), value)]);
-    let mut content = Content::from_delta(&Delta::new().insert(&"abc".repeat(300))).unwrap();
+    let mut content = RichText::from_delta(&Delta::new().insert(&"abc".repeat(300))).unwrap();
     for at in 0..300 {
         let change = Delta::new().retain(at * 2 + 1).delete(1);
         content.apply(&change).unwrap();
@@ -189,7 +189,7 @@ fn bounded_in_bytes() {
     let runs = (0..20).fold(Delta::new(), |delta, n| {
         delta.insert_with("a", link(&n.to_string()))
     });
-    let start = Content::from_delta(&runs).unwrap();
+    let start = RichText::from_delta(&runs).unwrap();
     let refused = [
         ("text", Delta::new().insert(&"\u{20ac}".repeat(334))),
         ("escapes", Delta::new().insert(&"\u{1}".repeat(167))),
@@ -213,7 +213,7 @@ fn bounded_in_bytes() {
     for (what, delta) in refused {
         let (mut content, bytes_max) = (start.clone(), start.size_bytes() + 1_000);
         let error = content.apply_within(&delta, bytes_max).unwrap_err();
-        assert_eq!(error, ContentError::TooLarge { bytes_max }, "{what}");
+        assert_eq!(error, TextError::TooLarge { bytes_max }, "{what}");
         assert_eq!(content.to_delta(), runs, "{what}");
         content.assert_invariants();
         content.apply_within(&delta, bytes_max * 2).unwrap();
@@ -225,7 +225,7 @@ fn bounded_in_bytes() {
 #[test]
 fn a_full_content_can_shrink() {
     let linked = Delta::new().insert_with("abcdef", link(&"x".repeat(100)));
-    let mut content = Content::from_delta(&linked).unwrap();
+    let mut content = RichText::from_delta(&linked).unwrap();
     let bytes_max = content.size_bytes();
     let replace = Delta::new()
         .insert_with("ABCDEF", link(&"y".repeat(100)))

@@ -1,0 +1,178 @@
+//! How a session comes to have what the document has: joining, and catching up.
+
+use std::sync::Arc;
+
+use motet_crdt::StateVector;
+use motet_model::{ClientId, Revision, SessionId};
+
+use crate::{
+    Changes, CloseReason, Document, Event, Joined, Member, Plan, PresenceUpdate, Start,
+    session::{Delivery, Dialect},
+};
+
+impl Document {
+    pub(crate) fn join(
+        &mut self,
+        plan: &mut Plan,
+        now_ms: u64,
+        id: SessionId,
+        member: Member,
+        client_id: ClientId,
+        start: Start,
+    ) {
+        let close = |plan: &mut Plan, id, reason| plan.reply(id, Event::Closed(reason));
+        if matches!(start, Start::Revision { revision, .. } if revision > self.head) {
+            return close(plan, id, CloseReason::RevisionAhead);
+        }
+        if let Some(earlier) = self.sessions.by_client(member.user, &client_id) {
+            self.sessions.leave(earlier);
+            close(plan, earlier, CloseReason::Replaced);
+        }
+        if self.sessions.len() >= self.settings.sessions_max {
+            return close(plan, id, CloseReason::Full);
+        }
+        let planned = self.window.head();
+        let (dialect, delivery) = match start {
+            Start::Text => (Dialect::Ot, Delivery::Live(planned)),
+            Start::Revision {
+                revision,
+                pending: true,
+            } => (Dialect::Ot, Delivery::Held(revision)),
+            Start::Revision { .. } => (Dialect::Ot, Delivery::Behind),
+            Start::Identities => (Dialect::Yjs, Delivery::Live(planned)),
+        };
+        let last = self.clients.last(&(member.user, client_id.clone()));
+        let access = member.access;
+        let how = (dialect, delivery);
+        let color = self
+            .sessions
+            .join(id, member, client_id.clone(), how, now_ms);
+        let mut joined = Joined {
+            revision: planned,
+            content: None,
+            state_vector: None,
+            client_id,
+            last_seq: last.map_or(0, |last| last.seq),
+            color,
+            access,
+            presence: Vec::new(),
+            awareness: Vec::new(),
+        };
+        match start {
+            Start::Text => {
+                joined.content = Some(self.content.text().clone());
+                joined.presence = self.sessions.presence(&self.window, Some(id));
+            }
+            // One that resumes is at an earlier revision; when it has caught up it is sent all.
+            Start::Revision { revision, .. } => joined.revision = revision,
+            Start::Identities => {
+                joined.state_vector = Some(self.content.replica().encode_state_vector().into());
+                joined.awareness = self.sessions.awareness(&self.window, &self.content);
+            }
+        }
+        plan.reply(id, Event::Joined(Box::new(joined)));
+        match start {
+            Start::Revision {
+                revision,
+                pending: false,
+            } => self.catch_up(plan, id, revision),
+            Start::Identities if self.milestones.is_due(planned) => {
+                let made = self.content.replica().state_vector();
+                self.milestones.push(planned, made);
+            }
+            _ => {}
+        }
+    }
+
+    /// A session that was held until its first submission catches up.
+    pub(crate) fn release(&mut self, plan: &mut Plan, id: SessionId) {
+        if let Some(session) = self.sessions.get(id)
+            && let Delivery::Held(revision) = session.delivery
+        {
+            self.catch_up(plan, id, revision);
+        }
+    }
+
+    /// **in order**: sends what is in memory after `after`, up to a bound, or says where to find it.
+    pub(crate) fn catch_up(&mut self, plan: &mut Plan, id: SessionId, after: Revision) {
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        if session.dialect == Dialect::Yjs {
+            let known = self.milestones.at(after);
+            return self.bring(plan, id, &known, false);
+        }
+        let Some(missed) = self.window.after(after) else {
+            let through = self.window.start();
+            session.delivery = Delivery::Behind;
+            return plan.reply(id, Event::ReadLog { after, through });
+        };
+        let mut budget = self.settings.catch_up_bytes_max;
+        let mut changes = Vec::with_capacity(missed.len());
+        for entry in missed {
+            let len = entry.change.delta.len();
+            if len > budget && !changes.is_empty() {
+                break;
+            }
+            budget = budget.saturating_sub(len);
+            changes.push(Arc::clone(entry));
+        }
+        let sent = changes.last().map_or(after, |entry| entry.revision);
+        let live = sent >= self.window.head();
+        session.delivery = if live {
+            Delivery::Live(sent)
+        } else {
+            Delivery::Behind
+        };
+        let changes = Changes::new(changes);
+        plan.reply(id, Event::Changes { changes, live });
+        if live {
+            self.show_everyone(plan, id);
+        }
+    }
+
+    /// Sends a session that speaks identities what it lacks; from here on it is up to date.
+    pub(crate) fn bring(
+        &mut self,
+        plan: &mut Plan,
+        id: SessionId,
+        known: &StateVector,
+        asked: bool,
+    ) {
+        let through = self.window.head();
+        let Some(session) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let was_behind = session.delivery == Delivery::Behind;
+        session.delivery = Delivery::Live(through);
+        let update = self.content.missing(known);
+        plan.reply(
+            id,
+            Event::Missing {
+                update,
+                through,
+                asked,
+            },
+        );
+        if was_behind {
+            self.show_everyone(plan, id);
+        }
+    }
+
+    /// Updates of presence were withheld while the session was behind.
+    pub(crate) fn show_everyone(&mut self, plan: &mut Plan, id: SessionId) {
+        let dialect = self.sessions.get(id).map(|session| session.dialect);
+        let mut update = PresenceUpdate {
+            reset: true,
+            ..PresenceUpdate::default()
+        };
+        match dialect {
+            Some(Dialect::Ot) => update.joined = self.sessions.presence(&self.window, None),
+            Some(Dialect::Yjs) => {
+                update.awareness = self.sessions.awareness(&self.window, &self.content);
+            }
+            None => return,
+        }
+        plan.reply(id, Event::Presence(Arc::new(update)));
+    }
+}

@@ -1,0 +1,314 @@
+//! What sessions change: by positions, by identities, and by both.
+
+use bytes::Bytes;
+use motet_model::{Change, ClientId, Revision, SessionId, UserId};
+use motet_ot::Delta;
+
+use crate::{
+    Access, Document, Event, Plan, Reconciliation, Reject, Submission,
+    clients::Last,
+    content::{ContentError, text::TextError},
+    presence,
+    reconciliation::Outcome,
+    session::Delivery,
+};
+
+/// What a submission needs before it can be planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Nothing.
+    Plan,
+    /// It must be [advanced](Submission::advance) to [`window_start`](Document::window_start), as this
+    /// author's.
+    Advance(UserId, ClientId),
+    /// It must be [reconciled](Reconciliation), as this author's, and planned as
+    /// [`Command::Reconcile`](crate::Command::Reconcile) then.
+    Reconcile(UserId, ClientId),
+}
+
+/// Where a change comes from.
+struct Source {
+    author: UserId,
+    client_id: ClientId,
+    /// 0 for an edit by identities.
+    seq: u64,
+    merged: bool,
+}
+
+impl Document {
+    /// Whether a submission cannot just be planned, whoever sends it: [`route`](Self::route) says what it
+    /// needs.
+    #[must_use]
+    pub fn is_far(&self, submission: &Submission) -> bool {
+        submission.base() < self.window.start() || self.is_too_far_behind(submission)
+    }
+
+    /// What a submission needs before it can be planned, be it to be refused. The one that is told to
+    /// reconcile is taken at its word: another submission of the session is refused until then.
+    pub fn route(&mut self, id: SessionId, submission: &Submission) -> Route {
+        let (is_far, is_costly) = (self.is_far(submission), self.is_too_far_behind(submission));
+        let Some(session) = self.sessions.get(id) else {
+            return Route::Plan;
+        };
+        let (author, client_id) = (session.member.user, session.client_id.clone());
+        let delivery = session.delivery;
+        if session.member.access != Access::Write || delivery == Delivery::Reconciling {
+            return Route::Plan;
+        }
+        if delivery == Delivery::Held(submission.base())
+            && submission.seq().is_some()
+            && (is_far || self.was_merged(submission, author, &client_id))
+        {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.delivery = Delivery::Reconciling;
+            }
+            return Route::Reconcile(author, client_id);
+        }
+        let last = self.clients.last(&(author, client_id.clone()));
+        let is_known = last.is_some_and(|last| Some(last.seq) == submission.seq());
+        if !is_far || is_costly || is_known {
+            Route::Plan
+        } else {
+            Route::Advance(author, client_id)
+        }
+    }
+
+    /// Whether a submission is in the window already, and was reconciled to get there.
+    fn was_merged(&self, submission: &Submission, author: UserId, client_id: &ClientId) -> bool {
+        let mut later = self.window.after(submission.base()).into_iter().flatten();
+        let found = later.find(|entry| submission.is(author, client_id, &entry.change));
+        found.is_some_and(|entry| entry.change.merged)
+    }
+
+    /// **once**, **harmless**.
+    pub(crate) fn submit(
+        &mut self,
+        plan: &mut Plan,
+        now_ms: u64,
+        id: SessionId,
+        mut submission: Submission,
+    ) -> Result<(), Reject> {
+        let Some(session) = self.sessions.get(id) else {
+            return Ok(());
+        };
+        if session.member.access != Access::Write {
+            return Err(Reject::ReadOnly);
+        }
+        let is_reconciling = session.delivery == Delivery::Reconciling;
+        let (author, client_id) = (session.member.user, session.client_id.clone());
+        let revision = submission.base();
+        if revision > self.head {
+            return Err(Reject::RevisionAhead {
+                revision,
+                head: self.head,
+            });
+        }
+        let key = (author, client_id);
+        let last = self.clients.last(&key);
+        if let Some(last) = last.filter(|last| submission.seq() == Some(last.seq)) {
+            self.acknowledge_again(plan, id, last.seq, last.revision);
+            return Ok(());
+        }
+        if is_reconciling || self.is_too_far_behind(&submission) {
+            return Err(Reject::TooFarBehind {
+                base: revision,
+                changes: self.window.head().since(revision),
+                operations: submission.delta().ops().len(),
+            });
+        }
+        let passed = self.window.after(submission.base());
+        for entry in passed.expect("the caller advances a submission to the window") {
+            submission.pass(author, &key.1, &entry.change, &entry.delta);
+        }
+        let last_seq = last.map_or(0, |last| last.seq);
+        let seq = submission.seq().unwrap_or(last_seq + 1);
+        if let Some(revision) = submission.committed_as() {
+            self.acknowledge_again(plan, id, seq, revision);
+            return Ok(());
+        }
+        if seq <= last_seq {
+            return Err(Reject::SeqReused {
+                seq,
+                last: last_seq,
+            });
+        }
+        let len_utf16 = self.content.text().len_utf16();
+        if submission.extent_utf16() > len_utf16 {
+            return Err(ContentError::Text(TextError::OutOfRange {
+                position: submission.extent_utf16(),
+                len_utf16,
+            })
+            .into());
+        }
+        let bounds = self.settings.bounds();
+        let update = self.content.edit(submission.delta(), &bounds)?;
+        let delta = submission.into_delta();
+        let (author, client_id) = key;
+        let source = Source {
+            author,
+            client_id,
+            seq,
+            merged: false,
+        };
+        self.record(plan, now_ms, id, source, delta, update);
+        Ok(())
+    }
+
+    /// Moving it to the head would cost more than one submission may.
+    fn is_too_far_behind(&self, submission: &Submission) -> bool {
+        submission.steps_to(self.window.head()) > self.settings.transform_steps_max
+    }
+
+    /// A session that is still catching up finds the acknowledgement in its place among the changes;
+    /// one that is live has passed it.
+    fn acknowledge_again(&self, plan: &mut Plan, id: SessionId, seq: u64, revision: Revision) {
+        let live = |delivery| matches!(delivery, Delivery::Live(sent) if sent >= revision);
+        if self
+            .sessions
+            .get(id)
+            .is_some_and(|session| live(session.delivery))
+        {
+            plan.reply(id, Event::Acknowledged { seq, revision });
+        }
+    }
+
+    /// **once**, **harmless**: an update holds what it makes by its identity, so what is here already is
+    /// not made again.
+    pub(crate) fn update(
+        &mut self,
+        plan: &mut Plan,
+        now_ms: u64,
+        id: SessionId,
+        update: &[u8],
+    ) -> Result<(), Reject> {
+        let Some(session) = self.sessions.get(id) else {
+            return Ok(());
+        };
+        let source = Source {
+            author: session.member.user,
+            client_id: session.client_id.clone(),
+            seq: 0,
+            merged: false,
+        };
+        let may_write = session.member.access == Access::Write;
+        if !may_write && self.content.brings_news(update)? {
+            return Err(Reject::ReadOnly);
+        }
+        if may_write && let Some(merged) = self.content.merge(update, &self.settings.bounds())? {
+            self.record(plan, now_ms, id, source, merged.delta, merged.update);
+        }
+        plan.reply(id, Event::UpdateStored);
+        Ok(())
+    }
+
+    /// **once**, **harmless**.
+    pub(crate) fn reconcile(
+        &mut self,
+        plan: &mut Plan,
+        now_ms: u64,
+        id: SessionId,
+        reconciliation: Reconciliation,
+    ) -> Result<(), Reject> {
+        let Reconciliation { base, seq, outcome } = reconciliation;
+        let Some(session) = self.sessions.get(id) else {
+            return Ok(());
+        };
+        if session.member.access != Access::Write {
+            return Err(Reject::ReadOnly);
+        }
+        let key = (session.member.user, session.client_id.clone());
+        let last = self.clients.last(&key).map_or(0, |last| last.seq);
+        let (content, update) = match outcome {
+            Outcome::Made(content, update) => (content, update),
+            Outcome::Moved => {
+                // Its acknowledgement comes in its place among the changes.
+                self.catch_up(plan, id, base);
+                return Ok(());
+            }
+            Outcome::Merged(revision, operation) => {
+                let event = Event::Reconciled {
+                    seq,
+                    revision,
+                    operation,
+                };
+                plan.reply(id, event);
+                self.catch_up(plan, id, revision);
+                return Ok(());
+            }
+            Outcome::Rejected(reject) => return Err(reject),
+        };
+        if seq <= last {
+            return Err(Reject::SeqReused { seq, last });
+        }
+        let merged = self.content.merge(&update, &self.settings.bounds())?;
+        let (delta, update) = merged.map_or_else(
+            || (Delta::new(), Bytes::new()),
+            |merged| (merged.delta, merged.update),
+        );
+        let operation = content.lead_to(&self.content)?;
+        let (author, client_id) = key;
+        let source = Source {
+            author,
+            client_id,
+            seq,
+            merged: true,
+        };
+        let revision = self.record(plan, now_ms, id, source, delta, update);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.delivery = Delivery::Live(revision);
+        }
+        plan.reply(
+            id,
+            Event::Reconciled {
+                seq,
+                revision,
+                operation: operation.into(),
+            },
+        );
+        self.show_everyone(plan, id);
+        Ok(())
+    }
+
+    /// A reconciliation was refused: the session goes on from its base.
+    pub(crate) fn hold_again(&mut self, id: SessionId, base: Revision) {
+        if let Some(session) = self.sessions.get_mut(id)
+            && session.delivery == Delivery::Reconciling
+        {
+            session.delivery = Delivery::Held(base);
+        }
+    }
+
+    /// Makes a change of what the content has taken.
+    fn record(
+        &mut self,
+        plan: &mut Plan,
+        now_ms: u64,
+        id: SessionId,
+        Source {
+            author,
+            client_id,
+            seq,
+            merged,
+        }: Source,
+        delta: Delta,
+        update: Bytes,
+    ) -> Revision {
+        let change = Change {
+            author,
+            client_id: client_id.clone(),
+            seq,
+            merged,
+            time_ms: now_ms,
+            delta: Bytes::from(delta.to_json()),
+            update,
+        };
+        let caret = presence::caret_after(&delta);
+        let revision = self.add(plan, id, change, delta);
+        self.sessions.typed(id, caret, revision);
+        if seq > 0 {
+            let last = Last { seq, revision };
+            self.clients.record((author, client_id), last);
+        }
+        revision
+    }
+}

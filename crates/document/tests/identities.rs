@@ -1,0 +1,679 @@
+//! Sessions that speak identities, alone and beside those that speak positions.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use motet_crdt::{Branch, Node, Replica, StateVector, Version};
+use motet_document::{
+    Access, AwarenessState, Command, Document, Event, Member, Reconciliation, Reject, Route,
+    Selection, Settings, Start, Submission,
+    content::{OT_CLIENT, ROOT},
+};
+use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
+use motet_ot::{Attributes, Delta, decode};
+use proptest::{collection::vec, prelude::*};
+use serde_json::json;
+
+const ID: DocumentId = DocumentId::from_bytes([1; 16]);
+
+fn session(n: u8) -> SessionId {
+    SessionId::from_bytes([n; 16])
+}
+
+fn client(n: u8) -> ClientId {
+    format!("client-{n}").parse().unwrap()
+}
+
+fn open(log: &[Change], settings: &Settings) -> Document {
+    let mut document = Document::open(ID, None, settings.clone()).unwrap();
+    document.replay(log.to_vec()).unwrap();
+    document
+}
+
+struct Bench {
+    document: Document,
+    settings: Settings,
+    log: Vec<Change>,
+    now_ms: u64,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        Self {
+            document: Document::open(ID, None, settings.clone()).unwrap(),
+            settings,
+            log: Vec::new(),
+            now_ms: 1_700_000_000_000,
+        }
+    }
+
+    fn run(&mut self, commands: Vec<Command>) -> Vec<(SessionId, Event)> {
+        let plan = self.document.plan(self.now_ms, commands);
+        self.log.extend(plan.changes());
+        let head = Revision::new(self.log.len() as u64);
+        let events = self.document.commit(plan, head);
+        self.document.content().assert_invariants();
+        events
+    }
+
+    fn join(&mut self, n: u8, access: Access, start: Start) -> Vec<(SessionId, Event)> {
+        let member = Member {
+            user: UserId::from_bytes([n; 16]),
+            name: format!("User {n}").into(),
+            access,
+        };
+        self.run(vec![Command::Join {
+            session: session(n),
+            member,
+            client_id: client(n),
+            start,
+        }])
+    }
+
+    fn submit(&mut self, n: u8, seq: u64, base: u64, delta: &Delta) -> Vec<(SessionId, Event)> {
+        let submission = submission(seq, base, delta);
+        self.run(vec![Command::Submit {
+            session: session(n),
+            submission,
+        }])
+    }
+
+    fn update(&mut self, n: u8, update: Vec<u8>) -> Vec<(SessionId, Event)> {
+        self.run(vec![Command::Update {
+            session: session(n),
+            update: update.into(),
+        }])
+    }
+
+    fn text(&self) -> String {
+        self.document.content().replica().text(ROOT)
+    }
+}
+
+fn submission(seq: u64, base: u64, delta: &Delta) -> Submission {
+    let decoded = decode(delta.to_json().as_bytes()).unwrap();
+    Submission::new(Revision::new(base), seq, decoded)
+}
+
+/// All that a document knows, whatever way it came to that.
+fn known(document: &Document) -> (Delta, StateVector, motet_crdt::IdSet) {
+    let replica = document.content().replica();
+    (
+        replica.to_delta(ROOT),
+        replica.state_vector(),
+        replica.deleted(),
+    )
+}
+
+/// The updates of the changes that a session was sent.
+fn updates(events: &[(SessionId, Event)], n: u8) -> Vec<Bytes> {
+    let of = events.iter().filter(|(id, _)| *id == session(n));
+    of.flat_map(|(_, event)| match event {
+        Event::Changes { changes, .. } => {
+            changes.iter().map(|it| it.change.update.clone()).collect()
+        }
+        Event::Missing { update, .. } => vec![update.clone()],
+        _ => Vec::new(),
+    })
+    .collect()
+}
+
+fn rejected(events: &[(SessionId, Event)]) -> Option<Reject> {
+    events.iter().find_map(|(_, event)| match event {
+        Event::Rejected { reject, .. } => Some(*reject),
+        _ => None,
+    })
+}
+
+fn typed(at: usize, text: &str) -> Delta {
+    Delta::new().retain(at).insert(text)
+}
+
+#[test]
+fn both_dialects_edit_one_text() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Text);
+    let events = bench.join(2, Access::Write, Start::Identities);
+    let Event::Joined(joined) = &events[0].1 else {
+        panic!("{events:?}")
+    };
+    assert!(joined.state_vector.is_some() && joined.content.is_none());
+
+    let mut peer = Replica::default();
+    let events = bench.submit(1, 1, 0, &typed(0, "hello"));
+    for update in updates(&events, 2) {
+        peer.apply_update(&update, Version::V1).unwrap();
+    }
+    assert_eq!(peer.text(ROOT), "hello");
+    // At the same time at the same place.
+    let update = peer.apply_delta(ROOT, &typed(5, " world"), 77).unwrap();
+    bench.submit(1, 2, 1, &typed(5, "!"));
+    let events = bench.update(2, update);
+    let stored = events
+        .iter()
+        .any(|(id, event)| *id == session(2) && matches!(event, Event::UpdateStored));
+    assert!(stored, "{events:?}");
+    let Some((_, Event::Changes { changes, .. })) = events.iter().find(|(id, _)| *id == session(1))
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(changes[0].change.seq, 0);
+    assert_eq!(
+        bench.text(),
+        "hello world!",
+        "the smaller client comes first"
+    );
+    assert_eq!(changes[0].delta, typed(5, " world"));
+    let again = open(&bench.log, &bench.settings);
+    assert_eq!(known(&again), known(&bench.document));
+}
+
+#[test]
+fn once_for_updates_too() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Identities);
+    let mut peer = Replica::default();
+    let update = peer.apply_delta(ROOT, &typed(0, "ab"), 5).unwrap();
+    bench.update(1, update.clone());
+    let events = bench.update(1, update);
+    assert_eq!(bench.log.len(), 1, "nothing new is no change");
+    assert!(matches!(events.as_slice(), [(_, Event::UpdateStored)]));
+    // All that the peer has, and one deletion more.
+    peer.apply_delta(ROOT, &Delta::new().delete(1), 5).unwrap();
+    let whole = peer.encode_update(&StateVector::default(), Version::V1);
+    bench.update(1, whole.clone());
+    assert_eq!((bench.log.len(), bench.text().as_str()), (2, "b"));
+    assert!(bench.log[1].update.len() < whole.len(), "only what was new");
+}
+
+#[test]
+fn what_waits_is_kept_until_what_it_stands_on_comes() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Identities);
+    bench.join(2, Access::Write, Start::Text);
+    let mut peer = Replica::default();
+    let first = peer.apply_delta(ROOT, &typed(0, "a"), 5).unwrap();
+    let second = peer.apply_delta(ROOT, &typed(1, "b"), 5).unwrap();
+    let events = bench.update(1, second);
+    assert_eq!(bench.log.len(), 1, "it is durable");
+    assert!(matches!(&events[..], [(_, Event::UpdateStored), ..]));
+    assert_eq!(bench.text(), "");
+    // A restart does not lose it.
+    let (log, settings) = (bench.log.clone(), bench.settings.clone());
+    let checkpoint = bench.document.state().encode();
+    bench.document = Document::open(ID, Some(&checkpoint), settings).unwrap();
+    bench.join(3, Access::Write, Start::Identities);
+    bench.update(3, first);
+    assert_eq!(bench.text(), "ab");
+    assert_eq!(bench.log.len(), log.len() + 1);
+    assert_eq!(
+        open(&bench.log, &bench.settings)
+            .content()
+            .replica()
+            .text(ROOT),
+        "ab"
+    );
+}
+
+#[test]
+fn harmless_for_updates_too() {
+    let settings = Settings {
+        text_bytes_max: 600,
+        len_utf16_max: 500,
+        replica_bytes_max: 100_000,
+        ..Settings::default()
+    };
+    let mut bench = Bench::new(settings);
+    bench.join(1, Access::Write, Start::Identities);
+    bench.join(2, Access::Read, Start::Identities);
+    let mut peer = Replica::default();
+    let update = peer.apply_delta(ROOT, &typed(0, "abc"), 5).unwrap();
+    bench.update(1, update.clone());
+    let before = bench.document.state().encode();
+
+    let invalid = bench.update(1, vec![1, 2, 3]);
+    assert!(matches!(
+        rejected(&invalid),
+        Some(Reject::InvalidUpdate { .. })
+    ));
+    let mut large = peer.clone();
+    let large = large
+        .apply_delta(ROOT, &typed(3, &"x".repeat(700)), 5)
+        .unwrap();
+    let large = bench.update(1, large);
+    assert!(
+        matches!(rejected(&large), Some(Reject::DocumentTooLarge { .. })),
+        "{large:?}"
+    );
+    // A few bytes that make much of what is there.
+    let link = Attributes::from_iter([("link".to_owned(), json!("x".repeat(600)))]);
+    let mut formatted = peer.clone();
+    let format = Delta::new().retain_with(1, link);
+    let format = formatted.apply_delta(ROOT, &format, 5).unwrap();
+    let formatted = bench.update(1, format);
+    assert!(matches!(
+        rejected(&formatted),
+        Some(Reject::DocumentTooLarge { .. })
+    ));
+    // Other roots count in memory.
+    let mut other = peer.clone();
+    let list = Branch::Root("list".to_owned());
+    let values = vec![Node::Value(json!("x".repeat(1_000))); 200];
+    let (_, values) = other.insert_nodes(&list, 0, &values, 5).unwrap();
+    let other = bench.update(1, values);
+    assert!(
+        matches!(rejected(&other), Some(Reject::DocumentTooLarge { .. })),
+        "{other:?}"
+    );
+    let mut forger = peer.clone();
+    let forged = forger.apply_delta(ROOT, &typed(0, "x"), OT_CLIENT).unwrap();
+    let forged = bench.update(1, forged);
+    assert_eq!(
+        rejected(&forged),
+        Some(Reject::ReservedClient { client: OT_CLIENT })
+    );
+    // A reader may repeat what is there, and no more.
+    assert_eq!(rejected(&bench.update(2, update)), None);
+    let more = peer.apply_delta(ROOT, &Delta::new().delete(1), 6).unwrap();
+    assert_eq!(rejected(&bench.update(2, more)), Some(Reject::ReadOnly));
+
+    assert_eq!(bench.document.state().encode(), before);
+    assert_eq!(bench.log.len(), 1);
+}
+
+#[test]
+fn in_order_for_identities_a_slow_session_is_brought_to_the_head() {
+    let mut bench = Bench::new(Settings {
+        window_changes_max: 4,
+        ..Settings::default()
+    });
+    bench.join(1, Access::Write, Start::Text);
+    bench.join(2, Access::Write, Start::Identities);
+    let mut peer = Replica::default();
+    for n in 0..600 {
+        let events = bench.submit(1, n + 1, n, &typed(0, "x"));
+        let behind = n > 100;
+        if n == 100 {
+            bench.document.mark_behind(session(2));
+        }
+        for update in updates(&events, 2) {
+            assert!(!behind, "it is sent nothing while it is behind");
+            peer.apply_update(&update, Version::V1).unwrap();
+        }
+    }
+    let events = bench.run(vec![Command::CatchUp {
+        session: session(2),
+        after: Revision::new(101),
+    }]);
+    let missing = updates(&events, 2);
+    assert_eq!(missing.len(), 1, "one update for all");
+    peer.apply_update(&missing[0], Version::V1).unwrap();
+    assert_eq!(peer.text(ROOT), bench.text());
+    let everyone = events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::Presence(update) if update.reset));
+    assert!(everyone, "{events:?}");
+    // And live again.
+    let events = bench.submit(1, 601, 600, &typed(0, "y"));
+    peer.apply_update(&updates(&events, 2)[0], Version::V1)
+        .unwrap();
+    assert_eq!(peer.text(ROOT), bench.text());
+}
+
+#[test]
+fn cursors_of_both_dialects_see_one_another() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Text);
+    bench.join(2, Access::Write, Start::Identities);
+    bench.submit(1, 1, 0, &typed(0, "hello"));
+    let replica = bench.document.content().replica().clone();
+    let place = |index| {
+        replica
+            .position_at(ROOT, index, motet_crdt::Association::After)
+            .unwrap()
+            .to_json()
+    };
+    let state =
+        json!({ "user": { "name": "Yo" }, "cursor": { "anchor": place(1), "head": place(3) } });
+    let aware = |state: serde_json::Value, clock| Command::Awareness {
+        session: session(2),
+        states: vec![AwarenessState {
+            client: 99,
+            clock,
+            state: Some(state.to_string().into()),
+        }],
+    };
+    bench.run(vec![
+        aware(state, 1),
+        Command::Select {
+            session: session(1),
+            selection: Some(Selection { anchor: 2, head: 2 }),
+            revision: Revision::new(1),
+        },
+    ]);
+    bench.now_ms += 1_000;
+    let events = bench.document.tick(bench.now_ms);
+    let update = events
+        .iter()
+        .find_map(|(id, event)| match event {
+            Event::Presence(update) if *id == session(1) => Some(update),
+            _ => None,
+        })
+        .unwrap();
+    let cursor = update
+        .joined
+        .iter()
+        .find(|it| it.session == session(2))
+        .unwrap();
+    assert_eq!(cursor.selection, Some(Selection { anchor: 1, head: 3 }));
+    // The same update tells those who speak identities.
+    let theirs = update.awareness.iter().find(|it| it.client == 99).unwrap();
+    assert_eq!(theirs.clock, 1);
+    let ours = update.awareness.iter().find(|it| it.client != 99).unwrap();
+    let ours: serde_json::Value = serde_json::from_str(ours.state.as_ref().unwrap()).unwrap();
+    assert_eq!(ours["user"]["name"], "User 1");
+    assert_eq!(ours["cursor"]["anchor"], place(2));
+
+    // Text in front moves it along; what others repeat is not believed.
+    bench.submit(1, 2, 1, &typed(0, "oh "));
+    bench.join(3, Access::Write, Start::Identities);
+    bench.run(vec![Command::Awareness {
+        session: session(3),
+        states: vec![AwarenessState {
+            client: 99,
+            clock: 9,
+            state: None,
+        }],
+    }]);
+    bench.now_ms += 1_000;
+    let joined = bench.join(4, Access::Read, Start::Text);
+    let Event::Joined(joined) = &joined[0].1 else {
+        panic!("{joined:?}")
+    };
+    let cursor = joined
+        .presence
+        .iter()
+        .find(|it| it.session == session(2))
+        .unwrap();
+    assert_eq!(cursor.selection, Some(Selection { anchor: 4, head: 6 }));
+    bench.run(vec![Command::Leave {
+        session: session(2),
+    }]);
+    bench.now_ms += 1_000;
+    let events = bench.document.tick(bench.now_ms);
+    let gone = events.iter().any(|(_, event)| {
+        matches!(event, Event::Presence(update)
+            if update.awareness.iter().any(|it| it.client == 99 && it.state.is_none()))
+    });
+    assert!(gone, "{events:?}");
+}
+
+/// A submission goes through a rebuilt base; returns its session's events.
+fn reconcile(bench: &mut Bench, n: u8, submission: Submission) -> Vec<(SessionId, Event)> {
+    let route = bench.document.route(session(n), &submission);
+    let Route::Reconcile(author, client_id) = route else {
+        panic!("{route:?}")
+    };
+    let place = |revision: Revision| usize::try_from(revision.get()).unwrap();
+    let base = open(&bench.log[..place(submission.base())], &bench.settings);
+    let later = &bench.log[place(submission.base())..];
+    let at = later
+        .iter()
+        .position(|it| submission.is(author, &client_id, it));
+    let reconciliation = match at {
+        Some(at) if later[at].merged => {
+            let committed = place(submission.base()) + at + 1;
+            let committed = open(&bench.log[..committed], &bench.settings);
+            Reconciliation::merged(base, committed, submission, &later[at]).unwrap()
+        }
+        Some(_) => Reconciliation::moved(submission),
+        None => Reconciliation::new(base, submission, session(n)),
+    };
+    bench.run(vec![Command::Reconcile {
+        session: session(n),
+        reconciliation: Box::new(reconciliation),
+    }])
+}
+
+fn held(base: u64) -> Start {
+    Start::Revision {
+        revision: Revision::new(base),
+        pending: true,
+    }
+}
+
+#[test]
+fn an_edit_that_is_too_old_for_positions_is_merged() {
+    let mut bench = Bench::new(Settings {
+        window_changes_max: 4,
+        transform_steps_max: 20,
+        ..Settings::default()
+    });
+    bench.join(1, Access::Write, Start::Text);
+    bench.submit(1, 1, 0, &typed(0, "ac"));
+    for n in 1..30 {
+        bench.submit(1, n + 1, n, &typed(0, "x"));
+    }
+    let events = bench.join(2, Access::Write, held(1));
+    assert_eq!(
+        events.len(),
+        1,
+        "it is sent nothing before its submission: {events:?}"
+    );
+    let mine = Delta::new().retain(1).insert("b").delete(1).insert("d");
+    let events = reconcile(&mut bench, 2, submission(1, 1, &mine));
+    let Some((
+        _,
+        Event::Reconciled {
+            seq: 1,
+            revision,
+            operation,
+        },
+    )) = events
+        .iter()
+        .find(|(_, event)| matches!(event, Event::Reconciled { .. }))
+    else {
+        panic!("{events:?}")
+    };
+    let head = bench.document.snapshot();
+    assert_eq!(*revision, head.revision);
+    assert!(bench.text().ends_with("abd"), "{}", bench.text());
+    let state = Delta::new().insert("ac").compose(&mine).unwrap();
+    assert_eq!(state.compose(operation).unwrap(), head.content.to_delta());
+    // From here on it is live.
+    let events = bench.submit(1, 31, 31, &typed(0, "y"));
+    assert_eq!(updates(&events, 2).len(), 1);
+
+    // The answer was lost, so it asks again: nothing is made twice.
+    bench.run(vec![Command::Leave {
+        session: session(2),
+    }]);
+    bench.join(2, Access::Write, held(1));
+    let events = reconcile(&mut bench, 2, submission(1, 1, &mine));
+    let again = events.iter().find_map(|(_, event)| match event {
+        Event::Reconciled {
+            revision,
+            operation,
+            ..
+        } => Some((*revision, operation.clone())),
+        _ => None,
+    });
+    assert_eq!(again, Some((*revision, operation.clone())));
+    assert_eq!(bench.text().matches('b').count(), 1);
+}
+
+#[test]
+fn a_merge_that_is_refused_lets_its_session_catch_up() {
+    let mut bench = Bench::new(Settings {
+        window_changes_max: 4,
+        ..Settings::default()
+    });
+    bench.join(1, Access::Write, Start::Text);
+    for n in 0..10 {
+        bench.submit(1, n + 1, n, &typed(0, "x"));
+    }
+    bench.join(2, Access::Write, held(1));
+    let past_the_end = submission(1, 1, &typed(5, "y"));
+    let events = reconcile(&mut bench, 2, past_the_end);
+    assert!(matches!(
+        rejected(&events),
+        Some(Reject::OutOfRange { position: 5, .. })
+    ));
+    let catches_up = events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::ReadLog { .. }));
+    assert!(catches_up, "{events:?}");
+}
+
+/// The text of a document.
+fn text_of(document: &Delta) -> String {
+    let mut replica = Replica::default();
+    replica.apply_delta(ROOT, document, 1).unwrap();
+    replica.text(ROOT)
+}
+
+/// What one of several clients does.
+#[derive(Clone, Debug)]
+enum Act {
+    /// By position, on the head, or so many revisions before it.
+    Position(u8, u64, f64, u8),
+    /// By identity, on what the peer has.
+    Identity(u8, f64, u8),
+    /// A peer is told all that it has missed.
+    Sync(u8),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let place = || 0.0..1.0_f64;
+    prop_oneof![
+        3 => (0..2_u8, 0..4_u64, place(), 0..8_u8).prop_map(|(n, old, at, what)| Act::Position(n, old, at, what)),
+        3 => (0..2_u8, place(), 0..8_u8).prop_map(|(n, at, what)| Act::Identity(n, at, what)),
+        2 => (0..2_u8).prop_map(Act::Sync),
+    ]
+}
+
+/// An edit of a text, at a place that does not cut a pair.
+fn edit(text: &str, at: f64, what: u8) -> Delta {
+    let chars: Vec<usize> = text
+        .chars()
+        .scan(0, |end, char| {
+            *end += char.len_utf16();
+            Some(*end)
+        })
+        .collect();
+    #[expect(clippy::cast_possible_truncation, reason = "a place within the text")]
+    let index = (at * (chars.len() as f64 + 1.0)) as usize;
+    let boundary = |index: usize| {
+        index
+            .checked_sub(1)
+            .map_or(0, |last| chars[last.min(chars.len() - 1)])
+    };
+    let start = if chars.is_empty() { 0 } else { boundary(index) };
+    let end = if chars.is_empty() {
+        0
+    } else {
+        boundary((index + 2).min(chars.len()))
+    };
+    let bold = |on| {
+        Attributes::from_iter([(
+            "bold".to_owned(),
+            if on { json!(true) } else { json!(null) },
+        )])
+    };
+    let delta = Delta::new().retain(start);
+    match what {
+        0..4 => delta.insert(["a", "é😀", "\n", "xyz"][usize::from(what)]),
+        4 => delta.insert_with("B", bold(true)),
+        _ if end <= start => Delta::new().insert("z"),
+        5 => delta.retain_with(end - start, bold(true)),
+        6 => delta.retain_with(end - start, bold(false)),
+        _ => delta.delete(end - start),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whoever edits, in whichever dialect, all end with the same, and the log makes the same again.
+    #[test]
+    fn all_converge(acts in vec(act(), 1..40)) {
+        let mut bench = Bench::new(Settings::default());
+        let mut seqs = [0_u64; 2];
+        let mut peers = [Replica::default(), Replica::default()];
+        let mut texts = vec![String::new()];
+        for n in 0..2 {
+            bench.join(1 + n, Access::Write, Start::Text);
+            bench.join(11 + n, Access::Write, Start::Identities);
+        }
+        for act in acts {
+            match act {
+                Act::Position(n, old, at, what) => {
+                    let head = bench.log.len() as u64;
+                    let base = head.saturating_sub(old);
+                    let delta = edit(&texts[usize::try_from(base).unwrap()], at, what);
+                    let at = usize::from(n);
+                    seqs[at] += 1;
+                    let events = bench.submit(1 + n, seqs[at], base, &delta);
+                    prop_assert_eq!(rejected(&events), None);
+                }
+                Act::Identity(n, at, what) => {
+                    let peer = &mut peers[usize::from(n)];
+                    let delta = edit(&peer.text(ROOT), at, what);
+                    let update = peer.apply_delta(ROOT, &delta, 100 + u64::from(n)).unwrap();
+                    let events = bench.update(11 + n, update);
+                    prop_assert_eq!(rejected(&events), None);
+                }
+                Act::Sync(n) => {
+                    let peer = &mut peers[usize::from(n)];
+                    let sync = Command::Sync { session: session(11 + n), state_vector: peer.state_vector() };
+                    let events = bench.run(vec![sync]);
+                    peer.apply_update(&updates(&events, 11 + n)[0], Version::V1).unwrap();
+                    let same = bench.document.content().replica().to_delta(ROOT);
+                    prop_assert_eq!(peer.to_delta(ROOT), same);
+                }
+            }
+            while texts.len() <= bench.log.len() {
+                // Of several changes at once only the last text is known; none is made here.
+                texts.push(bench.text());
+            }
+        }
+        let again = open(&bench.log, &bench.settings);
+        again.content().assert_invariants();
+        prop_assert_eq!(known(&again), known(&bench.document));
+    }
+
+    /// A merge that went by identities leads its author to the head, whatever came between.
+    #[test]
+    fn every_merge_leads_to_the_head(
+        mine in vec((0.0..1.0_f64, 0..8_u8), 1..6),
+        others in vec((0.0..1.0_f64, 0..8_u8), 1..20),
+    ) {
+        let mut bench = Bench::new(Settings { window_changes_max: 1, ..Settings::default() });
+        bench.join(1, Access::Write, Start::Text);
+        bench.submit(1, 1, 0, &typed(0, "hello 😀 world"));
+        let mut local = bench.document.snapshot().content.to_delta();
+        let mut delta = Delta::new();
+        let mut text = bench.text();
+        for (at, what) in mine {
+            let one = edit(&text, at, what);
+            local = local.compose(&one).unwrap();
+            delta = delta.compose(&one).unwrap();
+            text = text_of(&local);
+        }
+        for (n, (at, what)) in others.into_iter().enumerate() {
+            let n = n as u64;
+            let one = edit(&bench.text(), at, what);
+            bench.submit(1, n + 2, n + 1, &one);
+        }
+        bench.submit(1, 99, bench.log.len() as u64, &typed(0, "x"));
+        bench.join(2, Access::Write, held(1));
+        let events = reconcile(&mut bench, 2, submission(1, 1, &delta));
+        prop_assert_eq!(rejected(&events), None);
+        let operation = events.iter().find_map(|(_, event)| match event {
+            Event::Reconciled { operation, .. } => Some(operation.clone()),
+            _ => None,
+        }).unwrap();
+        let head = bench.document.snapshot().content.to_delta();
+        prop_assert_eq!(local.compose(&operation).unwrap(), head);
+    }
+}

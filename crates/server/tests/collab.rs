@@ -6,7 +6,7 @@ mod support;
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use support::{Heard, PATIENCE, Server, data_dir};
+use support::{Heard, PATIENCE, Peer, Server, data_dir};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
 

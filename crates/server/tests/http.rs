@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Server, data_dir};
+use support::{Peer, Server, data_dir};
 
 /// Every endpoint that needs a token. A new route belongs into this table.
 const GUARDED: [(&str, &str); 9] = [

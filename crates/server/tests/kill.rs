@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use support::{Account, Server, data_dir};
+use support::{Account, Peer, Server, data_dir};
 use tokio_tungstenite::tungstenite::Message;
 
 const KILLS: u64 = 50;

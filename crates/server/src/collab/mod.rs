@@ -1,8 +1,8 @@
-//! Live documents over WebSocket: rooms, sessions and connections.
+//! Live documents: rooms, sessions and connections, over WebSocket or what stands in for one.
 //!
 //! ```text
-//! socket ── connection (reader) ── commands ──▶ room ── append ──▶ log
-//! socket ◀─ connection (writer) ◀─ outbox ◀──── room ◀─ head ─────  log
+//! client ── connection (reader) ── commands ──▶ room ── append ──▶ log
+//! client ◀─ connection (writer) ◀─ outbox ◀──── room ◀─ head ─────  log
 //! ```
 //!
 //! `registry.rs` knows which documents are open; `room.rs` is the task of one; `outbox.rs` bounds
@@ -19,6 +19,7 @@ mod room;
 mod session;
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,10 +31,11 @@ use axum::{
     Router,
     extract::{Path, Query, State, WebSocketUpgrade},
     http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Response, Sse, sse::Event},
     routing::get,
 };
 use bytes::Bytes;
+use futures_util::Stream;
 use motet_catalog::{Catalog, Role};
 use motet_document::{Access, Command, Member, Settings, Start};
 use motet_log::{DocumentLog, LogError, SqliteLog};
@@ -46,8 +48,9 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::connection::{Refusal, Uplink};
 use self::{
-    connection::Opening,
+    connection::{Opening, Uplinks},
     outbox::{Feed, Outbox},
     registry::Registry,
     room::{Request, Shared},
@@ -112,6 +115,7 @@ pub struct Collab {
     access_epoch: AtomicU64,
     draining: watch::Sender<bool>,
     connections: TaskTracker,
+    uplinks: Arc<Uplinks>,
 }
 
 impl Collab {
@@ -138,6 +142,7 @@ impl Collab {
             access_epoch: AtomicU64::new(0),
             draining: watch::Sender::new(false),
             connections: TaskTracker::new(),
+            uplinks: Arc::default(),
         })
     }
 
@@ -147,6 +152,46 @@ impl Collab {
             .route("/collab", get(connect))
             .route("/collab/{document}", get(connect_document))
             .with_state(Arc::clone(self))
+    }
+
+    /// Opens a connection that is an event stream; `None` while draining.
+    pub(crate) fn event_stream(
+        self: &Arc<Self>,
+        document: &str,
+        parameters: &Parameters,
+        headers: &HeaderMap,
+    ) -> Option<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
+        if self.registry.is_draining() {
+            return None;
+        }
+        let mut opening = Opening::new(document, parameters, headers);
+        let claims = opening
+            .token
+            .as_deref()
+            .and_then(|token| self.tokens.verify(token, self.now_ms()).ok());
+        if opening.token.is_none() && opening.refused.is_none() {
+            let message = "a token is needed to open an event stream".to_owned();
+            opening.refused = Some((ErrorCode::Unauthenticated, message));
+        }
+        let (halves, events) = connection::event_stream(
+            &self.uplinks,
+            claims.map(|claims| claims.user_id),
+            opening.document,
+            self.settings.message_bytes_max,
+        );
+        let running = connection::run(halves, Arc::clone(self), opening);
+        self.connections.spawn(running);
+        Some(Sse::new(events))
+    }
+
+    /// Where the requests of an event stream's client arrive: of this user's, on that document.
+    pub(crate) fn uplink(
+        &self,
+        connection: &str,
+        document: DocumentId,
+        user: UserId,
+    ) -> Option<Arc<Uplink>> {
+        self.uplinks.get(connection, document, user)
     }
 
     /// The document at its head; opens it if it is not open.
@@ -297,9 +342,10 @@ fn access(role: Role) -> Access {
     }
 }
 
+/// How a client opens its connection, in the query.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
+pub(crate) struct Parameters {
     token: Option<String>,
     client_id: Option<String>,
     revision: Option<String>,
@@ -330,15 +376,22 @@ async fn connect_document(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let token = parameters.token.clone().or_else(|| bearer(&headers));
-    let opening = match opening(&document, &parameters) {
-        Ok(opening) => Opening { token, ..opening },
-        Err(refused) => Opening {
-            refused: Some(refused),
-            ..Opening::default()
-        },
-    };
+    let opening = Opening::new(&document, &parameters, &headers);
     accept(collab, upgrade, opening)
+}
+
+impl Opening {
+    /// Of a connection to the document of a path.
+    fn new(document: &str, parameters: &Parameters, headers: &HeaderMap) -> Self {
+        let token = parameters.token.clone().or_else(|| bearer(headers));
+        match opening(document, parameters) {
+            Ok(opening) => Self { token, ..opening },
+            Err(refused) => Self {
+                refused: Some(refused),
+                ..Self::default()
+            },
+        }
+    }
 }
 
 fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCode, String)> {

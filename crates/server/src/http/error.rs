@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::{
     auth::{Busy, TokenError},
-    collab::CollabError,
+    collab::{CollabError, Refusal},
     entropy,
 };
 
@@ -56,12 +56,8 @@ impl ApiError {
         )
     }
 
-    pub(super) fn too_large() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "the body is over 64 KiB",
-        )
+    pub(super) fn too_large(message: &'static str) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
     pub(super) fn unauthenticated() -> Self {
@@ -100,7 +96,7 @@ impl ApiError {
         self.message.to_string()
     }
 
-    fn unavailable() -> Self {
+    pub(super) fn unavailable() -> Self {
         let message = "try again in a moment";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     }
@@ -126,6 +122,24 @@ impl From<CatalogError> for ApiError {
 impl From<CollabError> for ApiError {
     fn from(error: CollabError) -> Self {
         Self::failed(&error)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Gone => Self::new(
+                StatusCode::GONE,
+                "connection_gone",
+                "there is no such connection any more: open a new one",
+            ),
+            Refusal::Busy => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_frames",
+                "too much of this connection waits: send the frame again in a moment",
+            ),
+            Refusal::TooLarge => Self::too_large("the frame is over the limit"),
+        }
     }
 }
 
@@ -170,7 +184,10 @@ pub(super) async fn finish(request: Request, next: Next) -> Response {
         tracing::info!(request = %id, %method, path, status = status.as_u16(), code, "refused");
         let body = json!({ "error": { "code": code, "message": message, "requestId": id } });
         response = (status, Json(body)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use motet_model::{DocumentId, UserId};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -42,19 +42,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
-        let declared = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|it| it.to_str().ok());
-        let essence = declared
-            .and_then(|it| it.split(';').next())
-            .unwrap_or_default();
-        if !essence.trim().eq_ignore_ascii_case("application/json") {
-            return Err(ApiError::not_json());
-        }
+        declared_json(request.headers())?;
         let bytes = Bytes::from_request(request, app).await.map_err(|error| {
             match axum::response::IntoResponse::into_response(error).status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large("the body is over 64 KiB"),
                 _ => ApiError::invalid("the body could not be read"),
             }
         })?;
@@ -73,6 +64,21 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
                 }
                 _ => ApiError::invalid_json(),
             })
+    }
+}
+
+/// A body must say that it is JSON: a page from elsewhere cannot make a browser say so unasked.
+pub(super) fn declared_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|it| it.to_str().ok());
+    let essence = declared
+        .and_then(|it| it.split(';').next())
+        .unwrap_or_default();
+    if essence.trim().eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(ApiError::not_json())
     }
 }
 

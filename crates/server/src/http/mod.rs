@@ -4,6 +4,7 @@ mod accounts;
 mod documents;
 mod error;
 mod extract;
+mod live;
 mod web;
 
 use std::sync::{
@@ -77,6 +78,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(documents::grants).post(documents::grant),
         )
         .route("/documents/{id}/grants/{user}", delete(documents::revoke))
+        .route("/documents/{id}/events", get(live::events))
+        .route("/documents/{id}/messages", post(live::messages))
         .fallback(async || ApiError::not_found("endpoint"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let collab = app.collab.router();

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
+    collections::VecDeque,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -10,6 +11,9 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
@@ -96,28 +100,7 @@ impl Server {
         headers: &[(&str, String)],
         body: Option<&str>,
     ) -> (u16, ureq::http::HeaderMap, String) {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
-            .allow_non_standard_methods(true)
-            .build()
-            .into();
-        let mut request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
-        if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
-            request = request.header("content-type", "application/json");
-        }
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let response = match body {
-            Some(body) => agent.run(request.body(body.to_owned()).unwrap()),
-            None => agent.run(request.body(()).unwrap()),
-        };
-        let mut response = response.unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), response.headers().clone(), text)
+        request(&self.address, method, path, headers, body)
     }
 
     /// An account; returns its id and an access token.
@@ -171,8 +154,27 @@ impl Server {
             .unwrap();
         Client {
             socket,
-            waiting: Vec::new(),
+            unheard: Unheard::default(),
         }
+    }
+
+    /// An event stream whatever it says.
+    pub(crate) async fn listen(&self, document: &str, query: &str, token: &str) -> EventClient {
+        let path = format!("/api/v1/documents/{document}/events?{query}");
+        EventClient::open(&self.address, document, &path, token).await
+    }
+
+    /// An event stream that has joined the document.
+    pub(crate) async fn listen_in(
+        &self,
+        account: &Account,
+        document: &str,
+        client: &str,
+    ) -> (EventClient, Value) {
+        let query = format!("clientId={client}");
+        let mut client = self.listen(document, &query, &account.token).await;
+        let state = client.expect("document_state").await;
+        (client, state)
     }
 
     /// A connection that has joined the document.
@@ -198,6 +200,37 @@ impl Drop for Server {
     }
 }
 
+fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: Option<&str>,
+) -> (u16, ureq::http::HeaderMap, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .allow_non_standard_methods(true)
+        .build()
+        .into();
+    let mut request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("http://{address}{path}"));
+    if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let response = match body {
+        Some(body) => agent.run(request.body(body.to_owned()).unwrap()),
+        None => agent.run(request.body(()).unwrap()),
+    };
+    let mut response = response.unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    (response.status().as_u16(), response.headers().clone(), text)
+}
+
 pub(crate) fn data_dir() -> TempDir {
     TempDir::new().unwrap()
 }
@@ -217,7 +250,7 @@ pub(crate) struct Account {
 
 pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    waiting: Vec<Value>,
+    unheard: Unheard,
 }
 
 /// What a socket gives.
@@ -227,44 +260,34 @@ pub(crate) enum Heard {
     Closed(Option<u16>),
 }
 
-impl Client {
-    pub(crate) async fn send(&mut self, message: &Value) {
+/// A client, whatever carries its frames.
+pub(crate) trait Peer {
+    async fn send_text(&mut self, text: String);
+
+    async fn heard(&mut self) -> Heard;
+
+    async fn send(&mut self, message: &Value) {
         self.send_text(message.to_string()).await;
     }
 
-    pub(crate) async fn send_text(&mut self, text: String) {
-        self.socket.send(Message::text(text)).await.unwrap();
+    async fn submit(&mut self, seq: u64, revision: u64, ops: Value) {
+        let operation = json!({ "ops": ops });
+        self.send(&json!({
+            "type": "edit_operation", "seq": seq, "revision": revision, "operation": operation,
+        }))
+        .await;
     }
 
     /// The next message, or the end.
-    pub(crate) async fn next(&mut self) -> Heard {
+    async fn next(&mut self) -> Heard {
         // Pings are not what a test waits for.
         timeout(PATIENCE, self.heard())
             .await
             .expect("the server is silent")
     }
 
-    async fn heard(&mut self) -> Heard {
-        loop {
-            if !self.waiting.is_empty() {
-                return Heard::Message(self.waiting.remove(0));
-            }
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => match serde_json::from_str(&text).unwrap() {
-                    Value::Array(messages) => self.waiting.extend(messages),
-                    message => self.waiting.push(message),
-                },
-                Some(Ok(Message::Close(frame))) => {
-                    return Heard::Closed(frame.map(|frame| frame.code.into()));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Heard::Closed(None),
-            }
-        }
-    }
-
     /// The next message of this type; others are passed over, but not an end.
-    pub(crate) async fn expect(&mut self, kind: &str) -> Value {
+    async fn expect(&mut self, kind: &str) -> Value {
         loop {
             match self.next().await {
                 Heard::Message(message) if message["type"] == kind => return message,
@@ -277,7 +300,7 @@ impl Client {
     }
 
     /// The error's code and the close code that follow.
-    pub(crate) async fn expect_close(&mut self) -> (Option<String>, Option<u16>) {
+    async fn expect_close(&mut self) -> (Option<String>, Option<u16>) {
         let mut error = None;
         loop {
             match self.next().await {
@@ -289,19 +312,156 @@ impl Client {
             }
         }
     }
+}
 
+/// The messages of a frame, one after the other.
+#[derive(Default)]
+struct Unheard(VecDeque<Value>);
+
+impl Unheard {
+    fn frame(&mut self, text: &str) {
+        match serde_json::from_str(text).unwrap() {
+            Value::Array(messages) => self.0.extend(messages),
+            message => self.0.push_back(message),
+        }
+    }
+}
+
+impl Peer for Client {
+    async fn send_text(&mut self, text: String) {
+        self.socket.send(Message::text(text)).await.unwrap();
+    }
+
+    async fn heard(&mut self) -> Heard {
+        loop {
+            if let Some(message) = self.unheard.0.pop_front() {
+                return Heard::Message(message);
+            }
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => self.unheard.frame(&text),
+                Some(Ok(Message::Close(frame))) => {
+                    return Heard::Closed(frame.map(|frame| frame.code.into()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Closed(None),
+            }
+        }
+    }
+}
+
+impl Client {
     /// Breaks the connection as a network does, without a farewell.
     pub(crate) fn reset(self) {
         if let MaybeTlsStream::Plain(socket) = self.socket.get_ref() {
             socket.set_zero_linger().unwrap();
         }
     }
+}
 
-    pub(crate) async fn submit(&mut self, seq: u64, revision: u64, ops: Value) {
-        let operation = json!({ "ops": ops });
-        self.send(&json!({
-            "type": "edit_operation", "seq": seq, "revision": revision, "operation": operation,
-        }))
-        .await;
+/// A client that listens to an event stream and sends requests. Dropped, it is gone without a word.
+pub(crate) struct EventClient {
+    pub(crate) headers: hyper::HeaderMap,
+    address: String,
+    document: String,
+    pub(crate) token: String,
+    events: Incoming,
+    text: Vec<u8>,
+    unheard: Unheard,
+    /// The id of the connection, once it is known.
+    pub(crate) connection: Option<String>,
+    /// The number of the last frame.
+    pub(crate) frame: u64,
+}
+
+impl EventClient {
+    async fn open(address: &str, document: &str, path: &str, token: &str) -> Self {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::get(path)
+            .header("host", address)
+            .header("authorization", format!("Bearer {token}"))
+            .body(String::new())
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        Self {
+            headers: response.headers().clone(),
+            address: address.to_owned(),
+            document: document.to_owned(),
+            token: token.to_owned(),
+            events: response.into_body(),
+            text: Vec::new(),
+            unheard: Unheard::default(),
+            connection: None,
+            frame: 0,
+        }
+    }
+
+    /// Sends a frame under this number; returns the status, and the code of an error.
+    pub(crate) fn post(&self, frame: u64, text: &str) -> (u16, Option<String>) {
+        let connection = self.connection.as_deref().unwrap();
+        let query = format!("connection={connection}&frame={frame}");
+        self.post_to(&query, text)
+    }
+
+    pub(crate) fn post_to(&self, query: &str, text: &str) -> (u16, Option<String>) {
+        let path = format!("/api/v1/documents/{}/messages?{query}", self.document);
+        let headers = [("authorization", format!("Bearer {}", self.token))];
+        let (status, _, answer) = request(&self.address, "POST", &path, &headers, Some(text));
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let code = answer["error"]["code"].as_str();
+        (status, code.map(ToOwned::to_owned))
+    }
+
+    /// The next event, with its kind; `None` at the end. Comments are passed over.
+    async fn event(&mut self) -> Option<(String, String)> {
+        loop {
+            let end = self.text.windows(2).position(|two| two == b"\n\n");
+            let Some(end) = end else {
+                let chunk = self.events.frame().await?.ok()?.into_data().unwrap();
+                self.text.extend_from_slice(&chunk);
+                continue;
+            };
+            let event: Vec<u8> = self.text.drain(..end + 2).collect();
+            let event = String::from_utf8(event).unwrap();
+            let field = |name: &str| {
+                let lines = event.lines().filter_map(|line| line.strip_prefix(name));
+                lines.collect::<Vec<_>>().join("\n")
+            };
+            let data = field("data: ");
+            if !data.is_empty() {
+                return Some((field("event: "), data));
+            }
+        }
+    }
+}
+
+impl Peer for EventClient {
+    async fn send_text(&mut self, text: String) {
+        self.frame += 1;
+        assert_eq!(self.post(self.frame, &text), (204, None));
+    }
+
+    async fn heard(&mut self) -> Heard {
+        loop {
+            if let Some(message) = self.unheard.0.pop_front() {
+                return Heard::Message(message);
+            }
+            let Some((kind, data)) = self.event().await else {
+                return Heard::Closed(None);
+            };
+            let json: Value = serde_json::from_str(&data).unwrap();
+            match kind.as_str() {
+                "connection" => self.connection = json["connectionId"].as_str().map(Into::into),
+                "close" => {
+                    assert!(self.event().await.is_none(), "nothing follows a farewell");
+                    return Heard::Closed(json["code"].as_u64().and_then(|it| it.try_into().ok()));
+                }
+                _ => self.unheard.frame(&data),
+            }
+        }
     }
 }

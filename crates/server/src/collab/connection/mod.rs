@@ -1,10 +1,11 @@
 //! One connection: a reader that turns messages into commands, and a writer that sends what its
 //! sessions' documents say. They share little, so a client that does not read can still be heard, and
-//! one that does not write is still served. What carries their frames is a WebSocket, or whatever
-//! has the same two halves (`frame.rs`).
+//! one that does not write is still served. What carries their frames is a WebSocket (`frame.rs`), or
+//! an event stream and requests (`sse.rs`).
 
 mod frame;
 mod reader;
+mod sse;
 mod writer;
 
 use std::{
@@ -19,7 +20,10 @@ use motet_protocol::{ErrorCode, close, ot::Body};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::frame::websocket;
+pub(crate) use self::{
+    frame::websocket,
+    sse::{Refusal, Uplink, Uplinks, event_stream},
+};
 use self::{
     frame::{Broken, Frame},
     reader::Reader,

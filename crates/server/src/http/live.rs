@@ -1,0 +1,92 @@
+//! Live documents over plain HTTP, where WebSockets are blocked: the event stream of a connection,
+//! and the requests that bring its frames.
+
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Bytes, HttpBody, to_bytes},
+    extract::{Path, Query, Request, State, rejection::QueryRejection, ws::Utf8Bytes},
+    http::{HeaderMap, HeaderName, StatusCode, header},
+    response::IntoResponse,
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{
+    ApiError, App,
+    extract::{Caller, DocumentPath, declared_json},
+};
+use crate::collab::{Parameters, Refusal, Uplink};
+
+/// How long a frame may take to arrive: a request that hangs must not hold the room of another.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Proxies neither keep nor change nor gather what must arrive as it is said.
+const UNBUFFERED: [(HeaderName, &str); 2] = [
+    (header::CACHE_CONTROL, "no-store, no-transform"),
+    (HeaderName::from_static("x-accel-buffering"), "no"),
+];
+
+/// Opens a connection. What is wrong with it is told in the stream: browsers do not let an
+/// `EventSource` see the answer's status.
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    Path(document): Path<String>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, ApiError> {
+    let Query(parameters) =
+        parameters.map_err(|_| ApiError::invalid("each parameter may be given once"))?;
+    let events = app.collab.event_stream(&document, &parameters, &headers);
+    Ok((UNBUFFERED, events.ok_or_else(ApiError::unavailable)?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Place {
+    connection: String,
+    frame: NonZeroU64,
+}
+
+/// Takes a frame of a connection. It is answered in the stream.
+pub(super) async fn messages(
+    State(app): State<Arc<App>>,
+    Caller(claims): Caller,
+    DocumentPath(document): DocumentPath,
+    place: Result<Query<Place>, QueryRejection>,
+    request: Request,
+) -> Result<StatusCode, ApiError> {
+    let Query(Place { connection, frame }) = place.map_err(|_| {
+        ApiError::invalid("connection and frame must be given, and frame counts from 1")
+    })?;
+    declared_json(request.headers())?;
+    let uplink = app
+        .collab
+        .uplink(&connection, document, claims.user_id)
+        .ok_or(Refusal::Gone)?;
+    let declared = request.body().size_hint().exact();
+    let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let room = uplink.reserve(declared)?;
+    let text = read(&uplink, request, room.size_bytes).await?;
+    uplink.take(frame, text, room)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn read(uplink: &Uplink, request: Request, limit: usize) -> Result<Utf8Bytes, ApiError> {
+    let unreadable = || ApiError::invalid("the body could not be read");
+    let bytes: Bytes = timeout(FRAME_TIMEOUT, to_bytes(request.into_body(), limit))
+        .await
+        .map_err(|_| unreadable())?
+        .map_err(|error| {
+            if is_over_limit(&error) {
+                uplink.too_large().into()
+            } else {
+                unreadable()
+            }
+        })?;
+    Utf8Bytes::try_from(bytes).map_err(|_| ApiError::invalid_json())
+}
+
+fn is_over_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error)
+        .is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
+}

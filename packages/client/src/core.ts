@@ -74,7 +74,8 @@ export type Input =
   | { readonly type: 'select'; readonly selection: Selection | undefined }
   | { readonly type: 'describe'; readonly data: Attributes | undefined }
   | { readonly type: 'message'; readonly message: ServerMessage }
-  | { readonly type: 'disconnected' };
+  /** `briefly`: another connection follows at once, and the others are still there. */
+  | { readonly type: 'disconnected'; readonly briefly?: boolean };
 
 export type Effect =
   | { readonly type: 'send'; readonly message: ClientMessage }
@@ -187,6 +188,7 @@ export function step(sync: Sync, input: Input): Step {
     case 'describe':
       return describe({ ...sync, data: input.data });
     case 'disconnected':
+      if (input.briefly) return [{ ...sync, joined: false, shown: undefined }, []];
       return [
         { ...sync, joined: false, shown: undefined, presence: new Map() },
         [{ type: 'presence' }],

@@ -1,5 +1,6 @@
 /** A document as an application holds it: the core, its transport and its offline store together. */
 import type { Attributes } from './attributes.js';
+import type { CarrierName, SocketConstructor } from './carrier.js';
 import {
   document,
   type Effect,
@@ -19,12 +20,7 @@ import { Emitter } from './emitter.js';
 import { randomId } from './id.js';
 import type { Presence, Role, Selection, ServerMessage } from './messages.js';
 import type { Claim, OfflineStore } from './offline.js';
-import {
-  type FatalReason,
-  type SocketConstructor,
-  Transport,
-  type TransportState,
-} from './transport.js';
+import { type FatalReason, Transport, type TransportState } from './transport.js';
 
 export interface DocumentOptions {
   /** The server: `http://…` or `https://…`. */
@@ -38,7 +34,15 @@ export interface DocumentOptions {
   readonly userId?: string;
   /** The browser's unless told; in Node that of the package `ws`. */
   readonly WebSocket?: SocketConstructor;
+  /**
+   * What may carry edits to the server, the favourite first: both unless told. `sse` is an event stream
+   * and requests, for networks that let no WebSocket through; what is not the favourite is used only as
+   * long as that does not work.
+   */
+  readonly transports?: readonly CarrierName[];
 }
+
+const TRANSPORTS: readonly CarrierName[] = ['websocket', 'sse'];
 
 export interface Status {
   readonly connection: 'connecting' | 'online' | 'offline' | 'closed';
@@ -128,6 +132,11 @@ export class MotetDocument extends Emitter<Events> {
     return this.sync.role;
   }
 
+  /** What carries edits to the server at the moment; `undefined` while nothing does. */
+  get carrier(): CarrierName | undefined {
+    return this.connection === 'online' ? this.transport?.carrierName : undefined;
+  }
+
   get sessionId(): string | undefined {
     return this.sync.sessionId;
   }
@@ -182,13 +191,17 @@ export class MotetDocument extends Emitter<Events> {
   }
 
   private makeTransport(): Transport {
-    const { url, documentId, token } = this.options;
+    const { url, documentId, token, transports = TRANSPORTS } = this.options;
+    const WebSocket =
+      this.options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor);
     return new Transport({
       url,
       documentId,
       token,
+      // Older versions of Node have none of their own.
+      transports: transports.filter((name) => name !== 'websocket' || WebSocket !== undefined),
+      WebSocket,
       clientId: this.sync.clientId,
-      WebSocket: this.options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor),
       revision: () => (this.sync.content ? this.sync.revision : undefined),
       pending: () => hasPending(this.sync),
       onMessage: (message) => this.receive(message),
@@ -246,9 +259,15 @@ export class MotetDocument extends Emitter<Events> {
   }
 
   private moved(state: TransportState): void {
+    if (state.state === 'connecting' && state.moving) {
+      // Nothing that the user would have to know: it takes no longer than a slow answer.
+      this.take({ type: 'disconnected', briefly: true });
+      return;
+    }
     this.connection = state.state === 'open' ? 'online' : state.state;
     this.reason = state.state === 'closed' ? state.reason : undefined;
-    if (state.state !== 'open' && this.sync.joined) this.take({ type: 'disconnected' });
+    const known = this.sync.joined || this.sync.presence.size > 0;
+    if (state.state !== 'open' && known) this.take({ type: 'disconnected' });
     this.tell();
   }
 

@@ -1,21 +1,20 @@
 /**
- * One document's WebSocket: connects, authenticates, notices when the server is gone, and comes back.
+ * One document's connection: connects, authenticates, notices when the server is gone, and comes back,
+ * over whatever carries frames to it.
  *
  * It knows frames, close codes and time, and nothing of documents.
  */
+import {
+  type Carrier,
+  type CarrierName,
+  CLOSE_BROKEN,
+  openSocket,
+  type SocketConstructor,
+  socketsWork,
+} from './carrier.js';
+import { Choice, STABLE_MS } from './choice.js';
+import { openEvents } from './events.js';
 import type { ClientMessage, ServerMessage } from './messages.js';
-
-/** The part of a WebSocket that is needed: the browser's, or that of the package `ws`. */
-export interface Socket {
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
-  onclose: ((event: { code: number }) => void) | null;
-  onerror: ((event: never) => void) | null;
-  send(data: string): void;
-  close(code?: number): void;
-}
-
-export type SocketConstructor = new (url: string) => Socket;
 
 /** Why a connection is over for good. */
 export type FatalReason =
@@ -32,6 +31,9 @@ export interface TransportOptions {
   readonly clientId: string;
   /** A valid access token; asked for at each connection, and again when the server refuses one. */
   readonly token: (refused: boolean) => string | Promise<string>;
+  /** What may carry frames, the favourite first. */
+  readonly transports: readonly CarrierName[];
+  /** For the carrier `websocket`. */
   readonly WebSocket: SocketConstructor;
   /** Where to go on from, asked for at each connection. */
   readonly revision: () => number | undefined;
@@ -46,7 +48,8 @@ export interface TransportOptions {
 }
 
 export type TransportState =
-  | { readonly state: 'connecting' }
+  /** `moving`: only to a better carrier, so this takes a moment. */
+  | { readonly state: 'connecting'; readonly moving: boolean }
   | { readonly state: 'open' }
   /** Waits to try again, at most `retryMs`. */
   | { readonly state: 'offline'; readonly retryMs: number }
@@ -54,11 +57,11 @@ export type TransportState =
 
 const BACK_OFF_FIRST_MS = 250;
 const BACK_OFF_MOST_MS = 30_000;
-/** A connection that lasted this long was a good one: the next failure starts from the first back-off. */
-const STABLE_MS = 5_000;
 const PING_MS = 15_000;
 const PONG_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 15_000;
+/** Where there is another carrier to try, a WebSocket that says nothing is not waited for so long. */
+const SOCKET_TIMEOUT_MS = 5_000;
 /** A token is renewed when this is left of its time, or half of it if it is short. */
 const RENEW_MS = 60_000;
 const RENEW_LEAST_MS = 1_000;
@@ -78,7 +81,8 @@ const FATAL: { readonly [code: number]: FatalReason } = {
 };
 
 export class Transport {
-  private socket: Socket | undefined;
+  private carrier: Carrier | undefined;
+  private readonly choice: Choice;
   private authenticated = false;
   private failures = 0;
   private refused = false;
@@ -87,12 +91,21 @@ export class Transport {
   private expiries = 0;
   private stopped = true;
   private openedAt = 0;
+  private heardAt = 0;
   private retry: ReturnType<typeof setTimeout> | undefined;
   private alive: ReturnType<typeof setTimeout> | undefined;
   private renewal: ReturnType<typeof setTimeout> | undefined;
+  private turnBack: ReturnType<typeof setTimeout> | undefined;
   private readonly online = () => this.reconnect();
 
-  constructor(private readonly options: TransportOptions) {}
+  constructor(private readonly options: TransportOptions) {
+    this.choice = new Choice(options.url, options.transports);
+  }
+
+  /** What carries the frames, or would. */
+  get carrierName(): CarrierName {
+    return this.choice.current;
+  }
 
   /** Connects, and stays connected until `stop`. */
   start(): void {
@@ -114,23 +127,23 @@ export class Transport {
 
   /** Tries at once instead of waiting. */
   reconnect(): void {
-    if (this.stopped || this.socket) return;
+    if (this.stopped || this.carrier) return;
     clearTimeout(this.retry);
     void this.connect();
   }
 
   /** Gives the connection up for a new one, which may go on from elsewhere. */
   restart(): void {
-    if (this.socket) this.lost(CLOSE_RESTART);
+    if (this.carrier) this.lost(CLOSE_RESTART);
   }
 
   /** Sends if connected; who resumes sends what matters again. */
   send(message: ClientMessage): void {
-    if (this.authenticated) this.socket?.send(JSON.stringify(message));
+    if (this.authenticated) this.carrier?.send(message);
   }
 
   private async connect(): Promise<void> {
-    this.options.onState({ state: 'connecting' });
+    this.options.onState({ state: 'connecting', moving: false });
     let token: string;
     try {
       token = await this.options.token(this.refused);
@@ -138,47 +151,59 @@ export class Transport {
       this.wait();
       return;
     }
-    if (this.stopped || this.socket) return;
-    const socket = new this.options.WebSocket(this.address());
-    this.socket = socket;
-    this.authenticated = false;
-    const mine = () => this.socket === socket;
-    this.watch(CONNECT_TIMEOUT_MS);
-    socket.onopen = () => {
-      if (!mine()) return;
-      this.openedAt = Date.now();
-      socket.send(JSON.stringify({ type: 'auth', token } satisfies ClientMessage));
-    };
-    socket.onmessage = ({ data }) => {
-      if (mine() && typeof data === 'string') this.receive(data);
-    };
-    socket.onclose = ({ code }) => {
-      if (mine()) this.lost(code);
-    };
-    // A close follows, and says more.
-    socket.onerror = () => {};
+    if (!this.stopped && !this.carrier) this.open(token);
   }
 
-  private address(): string {
-    const { url, documentId, clientId } = this.options;
-    const address = new URL(`collab/${documentId}`, `${url.replace(/\/$/, '')}/`);
-    address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-    address.searchParams.set('clientId', clientId);
+  private open(token: string): void {
+    const { url, documentId, clientId, WebSocket } = this.options;
     const revision = this.options.revision();
-    if (revision !== undefined) {
-      address.searchParams.set('revision', String(revision));
-      // Then the server sends nothing before it, and can merge it however old it is.
-      if (this.options.pending()) address.searchParams.set('pending', 'true');
+    const pending = revision !== undefined && this.options.pending();
+    const opening = { url, documentId, clientId, token, revision, pending };
+    const ear = {
+      onFrame: (frame: string) => this.receive(frame),
+      onEnd: (code: number, complaint?: string) => this.lost(code, complaint),
+    };
+    const socket = this.choice.current === 'websocket';
+    this.watch(socket && this.choice.hasOther ? SOCKET_TIMEOUT_MS : CONNECT_TIMEOUT_MS);
+    this.carrier = socket ? openSocket(WebSocket, opening, ear) : openEvents(opening, ear);
+  }
+
+  /** Tries now and then whether the favourite carrier works again. */
+  private watchFavourite(): void {
+    clearTimeout(this.turnBack);
+    if (this.choice.favourite !== 'websocket') return;
+    this.turnBack = setTimeout(() => void this.tryFavourite(), this.choice.nextReturnMs());
+  }
+
+  /** Moves to a WebSocket if there can be one; until then the connection goes on as it is. */
+  private async tryFavourite(): Promise<void> {
+    const { carrier } = this;
+    const { url, WebSocket } = this.options;
+    let token: string | undefined;
+    try {
+      token = await this.options.token(false);
+      if (!(await socketsWork(WebSocket, url, token, SOCKET_TIMEOUT_MS))) token = undefined;
+    } catch {
+      // Without a token there is nothing to try, and the connection will find out as well.
     }
-    return address.href;
+    if (!carrier || carrier !== this.carrier || !this.authenticated) return;
+    if (token === undefined) {
+      this.watchFavourite();
+      return;
+    }
+    this.choice.turnBack();
+    this.drop();
+    this.options.onState({ state: 'connecting', moving: true });
+    this.open(token);
   }
 
   private receive(data: string): void {
-    const { socket } = this;
+    const { carrier } = this;
+    this.heardAt = Date.now();
     const frame = JSON.parse(data) as ServerMessage | ServerMessage[];
     this.watch(PING_MS);
     for (const message of Array.isArray(frame) ? frame : [frame]) {
-      if (socket !== this.socket) return;
+      if (carrier !== this.carrier) return;
       if (message.type === 'error') this.complaint = message.code;
       if (message.type === 'authenticated') this.accepted(Date.parse(message.expiresAt));
       // A server that sends a document has accepted the token, whatever else it has said so far.
@@ -205,15 +230,18 @@ export class Transport {
     this.expiries = 0;
     if (this.authenticated) return;
     this.authenticated = true;
+    this.openedAt = Date.now();
+    this.choice.works();
+    this.watchFavourite();
     this.options.onState({ state: 'open' });
   }
 
   /** A fresh token in time needs no new connection. */
   private async renew(): Promise<void> {
-    const socket = this.socket;
+    const { carrier } = this;
     try {
       const token = await this.options.token(true);
-      if (socket && socket === this.socket) socket.send(JSON.stringify({ type: 'auth', token }));
+      if (carrier === this.carrier) this.send({ type: 'auth', token });
     } catch {
       // The server closes the connection when the time is over, and the next one asks again.
     }
@@ -224,17 +252,18 @@ export class Transport {
     clearTimeout(this.alive);
     this.alive = setTimeout(() => {
       if (!this.authenticated) {
-        this.lost(CLOSE_RESTART);
+        this.lost(CLOSE_BROKEN);
         return;
       }
       this.send({ type: 'ping' });
-      this.alive = setTimeout(() => this.lost(CLOSE_RESTART), PONG_TIMEOUT_MS);
+      this.alive = setTimeout(() => this.lost(CLOSE_BROKEN), PONG_TIMEOUT_MS);
     }, quietMs);
   }
 
-  private lost(code: number): void {
+  private lost(code: number, complaint = this.complaint): void {
     const lasted = this.openedAt > 0 && Date.now() - this.openedAt >= STABLE_MS;
-    const complaint = this.complaint;
+    const lastedMs = this.openedAt > 0 ? this.heardAt - this.openedAt : 0;
+    this.choice.ended({ code, heard: this.heardAt > 0, lastedMs });
     this.drop();
     const fatal = FATAL[code];
     if (fatal) {
@@ -269,11 +298,13 @@ export class Transport {
   private drop(): void {
     clearTimeout(this.alive);
     clearTimeout(this.renewal);
-    const socket = this.socket;
-    this.socket = undefined;
+    clearTimeout(this.turnBack);
+    const { carrier } = this;
+    this.carrier = undefined;
     this.authenticated = false;
     this.complaint = undefined;
     this.openedAt = 0;
-    socket?.close(1000);
+    this.heardAt = 0;
+    carrier?.close();
   }
 }

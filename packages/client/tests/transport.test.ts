@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { MotetDocument } from '../src/index.js';
+import { MotetDocument, type Socket } from '../src/index.js';
 import type { ServerMessage } from '../src/messages.js';
-import type { Socket } from '../src/transport.js';
 
 /** A socket that the test holds the other end of. */
 class FakeSocket implements Socket {
@@ -85,6 +84,7 @@ beforeEach(() => {
       return 'a token';
     },
     WebSocket: FakeSocket,
+    transports: ['websocket'],
   });
   doc.connect();
 });

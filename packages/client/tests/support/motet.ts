@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
-import { type DocumentOptions, MotetDocument } from '../../src/index.js';
-import type { SocketConstructor } from '../../src/transport.js';
+import { type DocumentOptions, MotetDocument, type SocketConstructor } from '../../src/index.js';
 
 const BINARY =
   process.env.MOTET_BIN ??
@@ -21,13 +20,21 @@ export interface Account {
 export class Motet {
   private child: ChildProcess | undefined;
   private readonly data = mkdtempSync(join(tmpdir(), 'motet-test-'));
+  private readonly flags: readonly string[];
   url = '';
+
+  /** With further `flags` for `motet serve`. */
+  constructor(...flags: string[]) {
+    this.flags = flags;
+  }
 
   /** Starts, or starts again on the same data and address. */
   async start(): Promise<this> {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    const flags = ['serve', '--listen', listen, '--data-dir', this.data, '--log', 'warn'];
-    const child = spawn(BINARY, flags, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const fixed = ['serve', '--listen', listen, '--data-dir', this.data, '--log', 'warn'];
+    const child = spawn(BINARY, [...fixed, ...this.flags], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     this.child = child;
     for await (const line of createInterface({ input: child.stdout })) {
       const [, address] = /^motet listening on (http:\S+)$/.exec(line) ?? [];

@@ -110,6 +110,48 @@ describe('writing together', () => {
     expect(await both(a, b, markup)).toEqual([before, before]);
   });
 
+  it('goes on where WebSockets are blocked, and returns to them unnoticed', async () => {
+    const [ada, josquin] = [newAccount('Ada'), newAccount('Josquin')];
+    const lines = await Promise.all([openLine(server.port), openLine(server.port)]);
+    const openSockets = () => lines.map((line) => line.openSockets);
+    for (const line of lines) {
+      line.blocksSockets = true;
+      onTestFinished(() => line.close());
+    }
+    const [a, b] = (await Promise.all(lines.map((line) => stage.enter(line.url)))) as [Page, Page];
+    await Promise.all([register(a, ada), register(b, josquin)]);
+    const path = await createDocument(a, 'Behind walls');
+    await share(a, josquin.email, 'Can edit');
+    await openDocument(b, path);
+    await surface(a).click();
+    await a.keyboard.type('Ada writes.');
+    await expect.poll(() => text(b)).toBe('Ada writes.');
+    await surface(b).click();
+    await Promise.all([a.keyboard.press('Home'), b.keyboard.press('End')]);
+    await Promise.all([a.keyboard.type('Here '), b.keyboard.type(' Josquin too.')]);
+    const together = 'Here Ada writes. Josquin too.';
+    await expect.poll(() => both(a, b, text)).toEqual([together, together]);
+    await expect.poll(() => names(b)).toEqual([ada.name]);
+    expect(openSockets()).toEqual([0, 0]);
+
+    for (const line of lines) line.blocksSockets = false;
+    const states = new Set<string | null>();
+    let typed = '';
+    while (openSockets().includes(0)) {
+      await a.keyboard.type('.', { delay: 50 });
+      typed += '.';
+      states.add(await stateLine(a)).add(await stateLine(b));
+    }
+    await expect
+      .poll(() => both(a, b, text))
+      .toEqual(Array(2).fill(`Here ${typed}${together.slice(5)}`));
+    await expect.poll(() => both(a, b, stateLine)).toEqual(['Saved', 'Saved']);
+    await expect.poll(() => names(b)).toEqual([ada.name]);
+    states.delete('Saved');
+    states.delete('Saving…');
+    expect([...states]).toEqual([]);
+  });
+
   it('undoes only what was done here', async () => {
     const [a, b] = await pair('Can edit');
     await surface(a).click();

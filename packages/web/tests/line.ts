@@ -7,6 +7,10 @@ export interface Line {
   /** Ends all connections and refuses new ones. */
   cut(): void;
   mend(): void;
+  /** Whether WebSockets are refused. */
+  blocksSockets: boolean;
+  /** How many WebSockets to documents are open. */
+  readonly openSockets: number;
   close(): Promise<void>;
 }
 
@@ -18,6 +22,7 @@ export interface Line {
  */
 export async function openLine(port: number): Promise<Line> {
   const sockets = new Set<Socket>();
+  const upgraded = new Set<Socket>();
   let isCut = false;
   const track = (socket: Socket) => {
     sockets.add(socket);
@@ -33,7 +38,18 @@ export async function openLine(port: number): Promise<Line> {
     }
     const far = connect(port, '127.0.0.1');
     track(far);
-    near.pipe(far).pipe(near);
+    near.on('data', (chunk: Buffer) => {
+      if (/^upgrade: websocket/im.test(chunk.toString('latin1'))) {
+        if (line.blocksSockets) {
+          near.destroy();
+          return;
+        }
+        if (chunk.toString('latin1').startsWith('GET /collab/')) upgraded.add(near);
+        near.on('close', () => upgraded.delete(near));
+      }
+      far.write(chunk);
+    });
+    far.pipe(near);
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
   });
@@ -45,15 +61,20 @@ export async function openLine(port: number): Promise<Line> {
     isCut = true;
     for (const socket of sockets) socket.destroy();
   };
-  return {
+  const line: Line = {
     url: `http://127.0.0.1:${address.port}`,
     cut,
     mend: () => {
       isCut = false;
+    },
+    blocksSockets: false,
+    get openSockets() {
+      return upgraded.size;
     },
     close: () => {
       cut();
       return new Promise((resolve) => proxy.close(() => resolve()));
     },
   };
+  return line;
 }

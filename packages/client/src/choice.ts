@@ -31,7 +31,11 @@ export class Choice {
   private failures = 0;
   /** The carrier of the hour has worked, so a failure may be the server's. */
   private proven = false;
+  /** How often in a row it may fail all the same. */
+  private patience = FAILURES_MAX;
   private returnMs = RETURN_FIRST_MS;
+  /** When the favourite is to be tried again. */
+  private returnAt: number | undefined;
 
   /** `names` are the carriers that may be used, the favourite first; there is at least one. */
   constructor(
@@ -64,7 +68,10 @@ export class Choice {
 
   /** The current carrier has ended. */
   ended({ code, heard, lastedMs }: End): void {
-    if (this.at === 0 && lastedMs >= TRUSTED_MS) this.returnMs = RETURN_FIRST_MS;
+    if (this.at === 0 && lastedMs >= TRUSTED_MS) {
+      this.returnMs = RETURN_FIRST_MS;
+      this.patience = FAILURES_MAX;
+    }
     const mute = !heard && code < CLOSE_APPLICATION;
     const broken = code === CLOSE_BROKEN || code === CLOSE_NO_STATUS;
     if (!mute && !(broken && lastedMs < STABLE_MS)) {
@@ -72,24 +79,31 @@ export class Choice {
       return;
     }
     this.failures += 1;
-    if ((mute && !this.proven) || this.failures >= FAILURES_MAX) this.turn(this.at + 1);
+    if ((mute && !this.proven) || this.failures >= this.patience) {
+      this.turn(this.at + 1, FAILURES_MAX);
+    }
   }
 
-  /** How long to wait before the favourite is tried again. */
-  nextReturnMs(): number {
-    const wait = this.returnMs;
-    this.returnMs = Math.min(2 * wait, RETURN_MOST_MS);
-    return wait;
+  /** How long from `now` until the favourite is to be tried again; reconnecting does not put it off. */
+  returnInMs(now: number): number {
+    if (this.returnAt === undefined) {
+      this.returnAt = now + this.returnMs;
+      this.returnMs = Math.min(2 * this.returnMs, RETURN_MOST_MS);
+    }
+    return Math.max(0, this.returnAt - now);
   }
 
-  /** The favourite works again. */
-  turnBack(): void {
-    this.turn(0);
+  /** The favourite was tried. If it works it is in use from here on, but must not fail again. */
+  tried(works: boolean): void {
+    this.returnAt = undefined;
+    if (works) this.turn(0, 1);
   }
 
-  private turn(at: number): void {
+  private turn(at: number, patience: number): void {
     this.at = at % this.names.length;
+    this.patience = patience;
     this.failures = 0;
     this.proven = false;
+    if (this.at === 0) this.returnAt = undefined;
   }
 }

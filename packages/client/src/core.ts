@@ -278,7 +278,10 @@ function join(sync: Sync, state: State): Step {
     const anew = { ...start(clientId), seq: state.lastSeq, data };
     return [anew, [{ type: 'role' }, { type: 'resume' }]];
   }
-  const presence = new Map(state.presence.map((it) => [it.sessionId, it]));
+  // Behind what a resume has missed comes who is there; until then it is those who were.
+  const presence = state.content
+    ? new Map(state.presence.map((it) => [it.sessionId, it]))
+    : sync.presence;
   const { sessionId, role, color } = state;
   const joined: Sync = {
     ...sync,

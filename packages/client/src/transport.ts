@@ -172,7 +172,7 @@ export class Transport {
   private watchFavourite(): void {
     clearTimeout(this.turnBack);
     if (this.choice.favourite !== 'websocket') return;
-    this.turnBack = setTimeout(() => void this.tryFavourite(), this.choice.nextReturnMs());
+    this.turnBack = setTimeout(() => void this.tryFavourite(), this.choice.returnInMs(Date.now()));
   }
 
   /** Moves to a WebSocket if there can be one; until then the connection goes on as it is. */
@@ -187,11 +187,11 @@ export class Transport {
       // Without a token there is nothing to try, and the connection will find out as well.
     }
     if (!carrier || carrier !== this.carrier || !this.authenticated) return;
+    this.choice.tried(token !== undefined);
     if (token === undefined) {
       this.watchFavourite();
       return;
     }
-    this.choice.turnBack();
     this.drop();
     this.options.onState({ state: 'connecting', moving: true });
     this.open(token);

@@ -48,15 +48,26 @@ test('what the server says, or a long life, is no failure', () => {
 test('the favourite is tried again later and later, until it is trusted', () => {
   const it = choice();
   it.ended(refused);
-  const waits = Array.from({ length: 9 }, () => it.nextReturnMs() / 1_000);
+  it.works();
+  const waits = Array.from({ length: 9 }, () => {
+    const wait = it.returnInMs(0);
+    // An event stream that breaks meanwhile does not put it off.
+    it.ended(lost);
+    expect(it.returnInMs(1_000)).toBe(wait - 1_000);
+    it.tried(false);
+    return wait / 1_000;
+  });
   expect(waits).toEqual([5, 10, 20, 40, 80, 160, 320, 600, 600]);
-  it.turnBack();
+  it.tried(true);
   it.works();
   expect([it.current, it.favourite]).toEqual(['websocket', undefined]);
+  // It has deceived before: once more is enough.
   it.ended(cut);
-  expect(it.nextReturnMs()).toBe(600_000);
-  it.ended(lost);
-  expect(it.nextReturnMs()).toBe(5_000);
+  expect([it.current, it.returnInMs(0)]).toEqual(['sse', 600_000]);
+  it.tried(true);
+  it.works();
+  for (const end of [lost, cut, cut, cut]) it.ended(end);
+  expect([it.current, it.returnInMs(0)]).toEqual(['sse', 5_000]);
 });
 
 test('what worked for a server is where its next document begins', () => {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::collab::{Parameters, Refusal, Uplink};
 
-/// How long a frame may take to arrive: a request that hangs must not hold the room of another.
+/// How long a frame may take to arrive: a request that hangs must not hold the space of another.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Proxies neither keep nor change nor gather what must arrive as it is said.
@@ -65,9 +65,9 @@ pub(super) async fn messages(
         .ok_or(Refusal::Gone)?;
     let declared = request.body().size_hint().exact();
     let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    let room = uplink.reserve(declared)?;
-    let text = read(&uplink, request, room.size_bytes).await?;
-    uplink.take(frame, text, room)?;
+    let space = uplink.reserve(declared)?;
+    let text = read(&uplink, request, space.size_bytes).await?;
+    uplink.take(frame, text, space)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -57,7 +57,7 @@ pub(crate) struct Uplink {
     document: DocumentId,
     frame_bytes_max: usize,
     /// For frames that are being read or wait, in bytes.
-    room: Arc<Semaphore>,
+    space: Arc<Semaphore>,
     turn: Mutex<Turn>,
 }
 
@@ -71,16 +71,16 @@ struct Turn {
     reader: mpsc::UnboundedSender<Result<Waiting, Broken>>,
 }
 
-/// A frame, and its share of the room.
+/// A frame, and its share of the space.
 #[derive(Debug)]
 struct Waiting {
     text: Utf8Bytes,
-    _room: OwnedSemaphorePermit,
+    _space: OwnedSemaphorePermit,
 }
 
-/// Room for one frame.
+/// Space for one frame.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Space {
     /// How long the frame may be.
     pub(crate) size_bytes: usize,
     permit: OwnedSemaphorePermit,
@@ -97,7 +97,7 @@ impl Uplink {
             user,
             document,
             frame_bytes_max,
-            room: Arc::new(Semaphore::new(2 * (frame_bytes_max + FRAME_BYTES))),
+            space: Arc::new(Semaphore::new(2 * (frame_bytes_max + FRAME_BYTES))),
             turn: Mutex::new(Turn {
                 next: 1,
                 early: BTreeMap::new(),
@@ -107,20 +107,20 @@ impl Uplink {
         }
     }
 
-    /// Makes room before a frame is read: for `size_bytes` if its length is known.
+    /// Makes space before a frame is read: for `size_bytes` if its length is known.
     ///
     /// # Errors
     ///
     /// `TooLarge`, `Busy`.
-    pub(crate) fn reserve(&self, size_bytes: Option<usize>) -> Result<Room, Refusal> {
+    pub(crate) fn reserve(&self, size_bytes: Option<usize>) -> Result<Space, Refusal> {
         let size_bytes = size_bytes.unwrap_or(self.frame_bytes_max);
         if size_bytes > self.frame_bytes_max {
             return Err(self.too_large());
         }
         let share = u32::try_from(size_bytes + FRAME_BYTES).map_err(|_| Refusal::Busy)?;
-        let permit = Arc::clone(&self.room).try_acquire_many_owned(share);
+        let permit = Arc::clone(&self.space).try_acquire_many_owned(share);
         permit
-            .map(|permit| Room { size_bytes, permit })
+            .map(|permit| Space { size_bytes, permit })
             .map_err(|_| Refusal::Busy)
     }
 
@@ -141,7 +141,7 @@ impl Uplink {
         &self,
         number: NonZeroU64,
         text: Utf8Bytes,
-        room: Room,
+        space: Space,
     ) -> Result<(), Refusal> {
         let number = number.get();
         let mut turn = self.turn();
@@ -158,7 +158,7 @@ impl Uplink {
         }
         let waiting = Waiting {
             text,
-            _room: room.permit,
+            _space: space.permit,
         };
         turn.early_bytes += size_bytes;
         turn.early.insert(number, waiting);
@@ -298,8 +298,8 @@ mod tests {
     }
 
     fn take(uplink: &Uplink, number: u64, text: &str) -> Result<(), Refusal> {
-        let room = uplink.reserve(Some(text.len()))?;
-        uplink.take(NonZeroU64::new(number).unwrap(), text.into(), room)
+        let space = uplink.reserve(Some(text.len()))?;
+        uplink.take(NonZeroU64::new(number).unwrap(), text.into(), space)
     }
 
     #[test]

@@ -56,7 +56,7 @@ beforeEach(async () => {
   [posts, heard, ends] = [[], [], []];
   const opening = { url: 'https://example.com/app/', documentId: 'd', clientId: 'c' };
   carrier = openEvents(
-    { ...opening, token: 'first', revision: 3 },
+    { ...opening, token: 'first', revision: 3, pending: false },
     {
       onFrame: (frame) => heard.push(frame),
       onEnd: (code, complaint) => ends.push([code, complaint]),

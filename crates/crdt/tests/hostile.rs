@@ -2,11 +2,14 @@
 //! sent, and what is refused changes nothing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/bytes.rs"]
+mod bytes;
 #[path = "support/random.rs"]
 mod random;
 
 use std::time::{Duration, Instant};
 
+use bytes::{Bytes, ORIGIN, RIGHT, SUB};
 use motet_crdt::{
     Branch, Client, DecodeError, Node, Options, Replica, StateVector, Version, decode_state_vector,
     diff_update, merge_updates, state_vector_of,
@@ -205,42 +208,7 @@ fn arbitrary_bytes() {
     }
 }
 
-/// Writes update v1 by hand.
-#[derive(Clone, Default)]
-struct Bytes(Vec<u8>);
-
 impl Bytes {
-    fn num(mut self, mut number: u64) -> Self {
-        while number > 0x7f {
-            self.0.push(0x80 | u8::try_from(number & 0x7f).unwrap());
-            number >>= 7;
-        }
-        self.0.push(u8::try_from(number).unwrap());
-        self
-    }
-
-    fn nums(self, numbers: &[u64]) -> Self {
-        numbers
-            .iter()
-            .fold(self, |bytes, number| bytes.num(*number))
-    }
-
-    fn info(mut self, info: u8) -> Self {
-        self.0.push(info);
-        self
-    }
-
-    fn text(mut self, text: &str) -> Self {
-        self = self.num(text.len() as u64);
-        self.0.extend_from_slice(text.as_bytes());
-        self
-    }
-
-    /// One client with so many blocks from clock 0, which follow.
-    fn section(client: u64, blocks: u64) -> Self {
-        Self::default().nums(&[1, blocks, client, 0])
-    }
-
     fn refused(&self) {
         assert!(
             survive(&Replica::default(), &self.0, Version::V1).is_err(),
@@ -253,10 +221,6 @@ impl Bytes {
         survive(&Replica::default(), &self.0, Version::V1).unwrap()
     }
 }
-
-const ORIGIN: u8 = 0x80;
-const RIGHT: u8 = 0x40;
-const SUB: u8 = 0x20;
 
 #[test]
 fn counts_far_beyond_the_input() {

@@ -4,7 +4,6 @@
 //! what is in the document, what is deleted, what waits, names, keys, formats and clients.
 
 use super::{Author, Replica};
-use crate::store::Index;
 
 /// What an entry of a B-tree map takes up beside a large value: a key, its share of the node, and slack.
 pub(super) const MAP_ENTRY_BYTES: usize = 32;
@@ -17,7 +16,8 @@ impl Replica {
     pub fn size_bytes(&self) -> usize {
         let indexes = self.authors.iter().map(|author| author.index.size_bytes());
         let indexes: usize = indexes.sum();
-        let author_bytes = size_of::<Author>() - size_of::<Index>() + MAP_ENTRY_BYTES;
+        let authors_bytes =
+            self.authors.capacity() * size_of::<Author>() + self.author_of.len() * MAP_ENTRY_BYTES;
         let names_bytes = self.roots.len() * (MAP_ENTRY_BYTES + ALLOCATION_BYTES)
             + self.keyed.len() * MAP_ENTRY_BYTES;
         let transaction = &self.transaction;
@@ -30,7 +30,7 @@ impl Replica {
         self.runs.size_bytes()
             + self.trees.size_bytes()
             + self.contents.size_bytes()
-            + self.authors.len() * author_bytes
+            + authors_bytes
             + indexes
             + names_bytes
             + self.pending.size_bytes()

@@ -148,13 +148,12 @@ impl Index {
             .map(|(_, handle)| *handle)
     }
 
-    /// About the memory that it takes up.
+    /// About the memory that its lists take up.
     pub(crate) fn size_bytes(&self) -> usize {
         // A list is split in half when it is full: three quarters of it are used on average.
         const FULL_LIST_BYTES: usize = LIST_MAX * size_of::<Entry>() * 3 / 4;
         const OVERHEAD_BYTES: usize = 2 * size_of::<(u32, Vec<Entry>)>();
-        size_of::<Self>()
-            + self.tail.capacity() * size_of::<Entry>()
+        self.tail.capacity() * size_of::<Entry>()
             + self.lists.len() * (FULL_LIST_BYTES + OVERHEAD_BYTES)
     }
 

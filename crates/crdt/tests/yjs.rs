@@ -356,7 +356,8 @@ fn set_key(replica: &mut Replica, branch: &Branch, client: Client, random: &mut 
 }
 
 fn node(random: &mut Random) -> Node {
-    match random.below(8) {
+    match random.below(9) {
+        8 => Node::Document(format!("guid {}", random.below(10))),
         0 => Node::Array,
         1 => Node::Map,
         2 => Node::Text,
@@ -368,8 +369,9 @@ fn node(random: &mut Random) -> Node {
 }
 
 fn xml_node(random: &mut Random) -> Node {
-    match random.below(2) {
-        0 => Node::XmlElement("p".to_owned()),
+    match random.below(5) {
+        0 => Node::XmlHook("hook".to_owned()),
+        1 | 2 => Node::XmlElement("p".to_owned()),
         _ => Node::XmlText,
     }
 }

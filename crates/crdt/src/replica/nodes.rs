@@ -1,6 +1,6 @@
 //! Changes by position of the lists and maps of a document.
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::{
     Replica,
@@ -27,6 +27,10 @@ pub enum Node {
     XmlElement(String),
     /// An empty text in XML.
     XmlText,
+    /// A map in XML that an application shows in its own way, by this name.
+    XmlHook(String),
+    /// A document in the document, by its guid. What is in it is no part of this replica.
+    Document(String),
 }
 
 /// A type of the document.
@@ -194,6 +198,15 @@ impl Replica {
             Node::Text => of(self, Type::TEXT, ""),
             Node::XmlElement(name) => of(self, Type::XML_ELEMENT, name),
             Node::XmlText => of(self, Type::XML_TEXT, ""),
+            Node::XmlHook(name) => of(self, Type::XML_HOOK, name),
+            Node::Document(guid) => {
+                let (guid, options) = (
+                    guid.as_str().into(),
+                    any_of(&Json::Object(Map::new())).into(),
+                );
+                let value = self.contents.add_value(Value::Doc { guid, options });
+                Content::Other(RunKind::Doc, value)
+            }
         }
     }
 

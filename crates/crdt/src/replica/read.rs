@@ -278,6 +278,10 @@ impl Replica {
         if depth > JSON_DEPTH_MAX {
             return String::new();
         }
+        // What has no form of its own in JavaScript.
+        if matches!(holder.type_ref, Type::ARRAY | Type::MAP | Type::XML_HOOK) {
+            return "[object Object]".to_owned();
+        }
         let mut inside = String::new();
         if holder.type_ref == Type::XML_TEXT || holder.type_ref == Type::TEXT {
             return if holder.list == NONE {
@@ -346,7 +350,7 @@ impl Replica {
 fn shape_of(type_ref: u8) -> Shape {
     match type_ref {
         Type::ARRAY => Shape::Array,
-        Type::MAP => Shape::Map,
+        Type::MAP | Type::XML_HOOK => Shape::Map,
         Type::TEXT => Shape::Text,
         _ => Shape::Xml,
     }

@@ -60,7 +60,7 @@ class Peer {
   }
 
   node() {
-    switch (this.below(9)) {
+    switch (this.below(10)) {
       case 0:
         return new Y.Array();
       case 1:
@@ -69,9 +69,16 @@ class Peer {
         return new Y.Text(this.pick(WORDS));
       case 3:
         return new Uint8Array([1, 2, this.below(256)]);
+      case 4:
+        return this.subdocument();
       default:
         return this.pick(VALUES);
     }
+  }
+
+  subdocument() {
+    const guid = `guid ${this.below(1000)}`;
+    return new Y.Doc({ guid, ...this.pick([{}, { gc: false }, { autoLoad: true, meta: { a: [1, null] } }]) });
   }
 
   edit() {
@@ -101,7 +108,10 @@ class Peer {
     const dice = this.random();
     if (dice < 0.35) text.insert(at, this.pick(WORDS));
     else if (dice < 0.5) text.insert(at, this.pick(WORDS), this.random() < 0.3 ? {} : attributes);
-    else if (dice < 0.57) text.insertEmbed(at, { image: this.below(9) }, this.random() < 0.5 ? {} : attributes);
+    else if (dice < 0.57) {
+      const embed = this.pick([{ image: this.below(9) }, { image: 'é' }, new Y.Map(), new Y.XmlHook('hook')]);
+      text.insertEmbed(at, embed, this.random() < 0.5 ? {} : attributes);
+    }
     else if (count === 0) text.insert(at, 'z');
     else if (dice < 0.78) text.delete(at, count);
     else text.format(at, count, attributes);
@@ -113,8 +123,10 @@ class Peer {
     if (xml instanceof Y.XmlElement && dice < 0.25) xml.setAttribute(this.pick(KEYS), this.pick(WORDS));
     else if (xml instanceof Y.XmlElement && dice < 0.3) xml.removeAttribute(this.pick(KEYS));
     else if (dice < 0.75 || xml.length === 0) {
-      const node = this.random() < 0.5 ? new Y.XmlElement(this.pick(['p', 'div'])) : new Y.XmlText(this.pick(WORDS));
-      xml.insert(at, [node]);
+      const kind = this.random();
+      if (kind < 0.4) xml.insert(at, [new Y.XmlElement(this.pick(['p', 'div']))]);
+      else if (kind < 0.8) xml.insert(at, [new Y.XmlText(this.pick(WORDS))]);
+      else xml.insert(at, [new Y.XmlHook(this.pick(['hook', 'é']))]);
     } else xml.delete(Math.min(at, xml.length - 1), 1);
   }
 
@@ -135,6 +147,7 @@ const { toDelta } = Y.Text.prototype;
 Y.Text.prototype.toDelta = function joined(...options) {
   const ops = [];
   for (const op of toDelta.apply(this, options)) {
+    if (op.insert instanceof Y.AbstractType) op.insert = { type: op.insert instanceof Y.XmlHook ? 'xml_hook' : 'map' };
     const last = ops.at(-1);
     const alike = last && JSON.stringify(last.attributes) === JSON.stringify(op.attributes);
     if (alike && typeof last.insert === 'string' && typeof op.insert === 'string') last.insert += op.insert;
@@ -143,9 +156,14 @@ Y.Text.prototype.toDelta = function joined(...options) {
   return ops;
 };
 
-/** JSON in which bytes are lists. */
+/** JSON in which bytes are lists, and subdocuments nothing. */
 const plain = (value) =>
-  JSON.parse(JSON.stringify(value, (_key, it) => (it instanceof Uint8Array ? [...it] : it)));
+  JSON.parse(
+    JSON.stringify(value, function replace(key, it) {
+      if (this[key] instanceof Y.Doc) return null;
+      return it instanceof Uint8Array ? [...it] : it;
+    }),
+  );
 
 function said(doc) {
   const text = doc.getText('content');

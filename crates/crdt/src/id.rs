@@ -73,10 +73,14 @@ impl IdSet {
     /// Whether `id` is in the set. O(log n).
     #[must_use]
     pub fn contains(&self, id: Id) -> bool {
-        self.0.get(&id.client).is_some_and(|ranges| {
-            let at = ranges.partition_point(|range| range.end <= id.clock);
-            ranges.get(at).is_some_and(|range| range.start <= id.clock)
-        })
+        let from = self.from(id.client, id.clock);
+        from.first().is_some_and(|range| range.start <= id.clock)
+    }
+
+    /// The ranges of a client from the one on that holds `clock` or comes after it. O(log n).
+    pub(crate) fn from(&self, client: Client, clock: u32) -> &[Range<u32>] {
+        let ranges = self.0.get(&client).map_or(&[][..], Vec::as_slice);
+        &ranges[ranges.partition_point(|range| range.end <= clock)..]
     }
 
     /// The clients, ascending, with their ranges.

@@ -2,9 +2,11 @@
 //!
 //! Follows `Snapshot` of Yjs 13.6.
 
-use crate::encoding::Reader;
+use std::ops::Range;
+
 use crate::{
-    DecodeError, IdSet, Replica, StateVector, Version,
+    Client, DecodeError, IdSet, Replica, StateVector, Version,
+    encoding::Reader,
     update::{read_id_set, read_state_vector, write_id_set, write_state_vector},
 };
 
@@ -37,6 +39,25 @@ impl Snapshot {
         let deleted = read_id_set(&mut reader, version == Version::V2)?;
         let made = read_state_vector(&mut reader)?;
         Ok(Self { made, deleted })
+    }
+}
+
+impl Snapshot {
+    /// The parts of a client's clocks that were made and not deleted. O(log n) and what is found.
+    pub(crate) fn visible(&self, client: Client, clocks: Range<u32>) -> Vec<Range<u32>> {
+        let end = clocks.end.min(self.made.get(client));
+        let mut at = clocks.start;
+        let mut visible = Vec::new();
+        for gone in self.deleted.from(client, at) {
+            if gone.start >= end {
+                break;
+            }
+            visible.push(at..gone.start);
+            at = gone.end;
+        }
+        visible.push(at..end);
+        visible.retain(|range| !range.is_empty());
+        visible
     }
 }
 

@@ -9,7 +9,7 @@ mod support;
 #[path = "support/twins.rs"]
 mod twins;
 
-use motet_crdt::{Branch, Client, Node, Options, Replica, Shape, StateVector, Version};
+use motet_crdt::{Branch, Client, Node, Options, Replica, Shape, Snapshot, StateVector, Version};
 use motet_ot::{Attributes, Delta, Embed, Insert, Operation};
 use random::Random;
 use serde_json::{Value, json};
@@ -144,6 +144,14 @@ fn one_session(seed: u64, answer: &Value) -> [Value; 2] {
         "seed {seed}: the deltas told"
     );
 
+    for past in answer["snapshots"].as_array().unwrap() {
+        let bytes = unhex(past["snapshot"].as_str().unwrap());
+        let snapshot = Snapshot::decode(&bytes, Version::V1).unwrap();
+        assert_eq!(snapshot.encode(Version::V1), bytes, "seed {seed}");
+        let found = in_order.to_delta_at("content", &snapshot);
+        assert_eq!(found, normal(&past["delta"]), "seed {seed}: {snapshot:?}");
+    }
+
     let mut shuffled: Vec<(&Vec<u8>, Version)> = Vec::new();
     for (one, two) in v1.iter().zip(&v2) {
         shuffled.push(if random.below(2) == 0 {
@@ -229,7 +237,7 @@ fn session_of_replicas(seed: u64) -> (Replica, Vec<Vec<u8>>, bool) {
         .iter()
         .map(|client| (*client, Replica::new(Options { gc })))
         .collect();
-    let mut updates = Vec::new();
+    let (mut updates, mut snapshots) = (Vec::new(), Vec::new());
     for _ in 0..10 + random.below(30) {
         let at = random.below(peers.len());
         if random.below(4) > 0 {
@@ -240,6 +248,7 @@ fn session_of_replicas(seed: u64) -> (Replica, Vec<Vec<u8>>, bool) {
             if let Some(delta) = delta {
                 let after = before.compose(&delta).unwrap();
                 assert_eq!(replica.to_delta("content"), after, "seed {seed}: {delta:?}");
+                snapshots.push((replica.snapshot(), after));
             }
             updates.push(update);
         } else {
@@ -258,6 +267,13 @@ fn session_of_replicas(seed: u64) -> (Replica, Vec<Vec<u8>>, bool) {
         told = told.compose(&received.delta).unwrap();
     }
     let whole = twins.first;
+    for (snapshot, delta) in snapshots.iter().filter(|_| !gc) {
+        assert_eq!(
+            whole.to_delta_at("content", snapshot),
+            *delta,
+            "seed {seed}"
+        );
+    }
     assert!(!whole.has_pending());
     assert_eq!(
         told,

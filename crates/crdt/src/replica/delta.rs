@@ -4,6 +4,8 @@
 //! formats held before and which hold now. Where they differ, what stays is retained with the difference,
 //! up to the next marker of that format.
 
+use std::ops::Range;
+
 use motet_ot::{Attributes, Delta, Embed, Insert, Operation, Text};
 use serde_json::{Map, Value as Json};
 
@@ -64,16 +66,22 @@ impl Replica {
     }
 
     /// What a visible run shows in a text.
-    pub(super) fn inserts(&self, run: &Run, mut push: impl FnMut(Insert)) {
+    pub(super) fn inserts(&self, run: &Run, push: impl FnMut(Insert)) {
+        self.inserts_of(run, 0..run.len, push);
+    }
+
+    /// What some units of a run show in a text.
+    pub(super) fn inserts_of(&self, run: &Run, units: Range<u32>, mut push: impl FnMut(Insert)) {
         let embed = |kind: &str, value: Json| {
             Insert::Embed(Embed::new(Map::from_iter([(kind.to_owned(), value)])))
         };
+        let (start, len) = (units.start, units.end - units.start);
         match run.kind() {
             RunKind::Narrow | RunKind::Wide => {
                 let mut text = String::new();
                 let wide = run.kind() == RunKind::Wide;
                 self.contents
-                    .read_text(wide, run.content, run.len, &mut text);
+                    .read_text(wide, run.content + start, len, &mut text);
                 push(Insert::Text(Text::new(text)));
             }
             RunKind::Embed => {
@@ -95,7 +103,8 @@ impl Replica {
             RunKind::Binary => push(embed("binary", Json::Null)),
             RunKind::Doc => push(embed("doc", Json::Null)),
             RunKind::Any | RunKind::Json => {
-                for value in self.values(run) {
+                let values = self.values(run).into_iter();
+                for value in values.skip(start as usize).take(len as usize) {
                     push(embed("any", value));
                 }
             }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{Replica, delta::Active, nodes::Branch};
 use crate::{
+    Snapshot,
     encoding::{Reader, any_to_json},
     id::Id,
     store::{NONE, Run, RunKind, SeqId, ShortId, Type, Value},
@@ -51,6 +52,33 @@ impl Replica {
     pub fn to_delta(&self, root: &str) -> Delta {
         self.list_of(root)
             .map_or_else(Delta::new, |list| self.delta_of(list))
+    }
+
+    /// The text of a root as the document that it was at `snapshot`. O(n), with all that was deleted.
+    ///
+    /// What was deleted since and collected is not there: only a replica that forgets nothing
+    /// ([`Options::gc`](super::Options::gc) off) shows all.
+    #[must_use]
+    pub fn to_delta_at(&self, root: &str, snapshot: &Snapshot) -> Delta {
+        let (mut delta, mut active) = (Delta::new(), Vec::new());
+        let mut place = self.list_of(root).and_then(|list| self.trees.first(list));
+        while let Some(at) = place {
+            let run = &self.runs[self.trees.run(at)];
+            place = self.trees.next(at);
+            for clocks in snapshot.visible(self.client(run.client()), run.clock..run.end()) {
+                if run.kind() == RunKind::Format {
+                    self.pass_format(run, &mut active);
+                    continue;
+                }
+                let attributes = self.attributes(&active);
+                let units = clocks.start - run.clock..clocks.end - run.clock;
+                self.inserts_of(run, units, |insert| {
+                    let attributes = attributes.clone();
+                    delta.push(Operation::Insert { insert, attributes });
+                });
+            }
+        }
+        delta
     }
 
     /// A root as JSON: what Yjs's `toJSON` gives. O(n).
@@ -181,12 +209,17 @@ impl Replica {
                 show(run, &active);
                 return;
             }
-            let format = self.contents.format(run.content);
-            active.retain(|(key, _)| *key != format.key);
-            if !format.json.is_null() {
-                active.push((format.key, run.content));
-            }
+            self.pass_format(run, &mut active);
         });
+    }
+
+    /// Goes on behind a format.
+    fn pass_format(&self, run: &Run, active: &mut Vec<Active>) {
+        let format = self.contents.format(run.content);
+        active.retain(|(key, _)| *key != format.key);
+        if !format.json.is_null() {
+            active.push((format.key, run.content));
+        }
     }
 
     /// The values of a run of them.

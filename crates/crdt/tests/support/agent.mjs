@@ -1,7 +1,8 @@
 // Yjs behind a pipe, as an oracle: one JSON request a line, one answer a line. Bytes travel as hex.
 //
 //   {"op":"session","seed":S}      a random session of several Yjs peers; answered with every update that
-//                                  was made, in v1 and v2, and the document that all of them lead to
+//                                  was made, in v1 and v2, the document that all of them lead to, and, if
+//                                  nothing is collected, what its text was at some snapshots
 //   {"op":"apply","updates":[…],"v2":B,"gc":B}
 //                                  a fresh document that takes these in order; answered with what it says
 import { createInterface } from 'node:readline';
@@ -188,8 +189,10 @@ function session({ seed }) {
   const clients = [1, 2, 3, 77, 300, 2 ** 31, 2 ** 32 + 5, 2 ** 53 - 1].sort(() => random() - 0.5);
   const count = 2 + Math.floor(random() * 7);
   const peers = clients.slice(0, count).map((client) => new Peer(random, client, gc, onUpdate));
+  const snapshots = [];
   for (let n = 10 + Math.floor(random() * 30); n > 0; n -= 1) {
     const peer = peers[Math.floor(random() * count)];
+    if (n % 6 === 0) snapshots.push(Y.snapshot(peer.doc));
     if (random() < 0.75) peer.edit();
     else peer.take(peers[Math.floor(random() * count)]);
   }
@@ -197,7 +200,10 @@ function session({ seed }) {
   doc.clientID = 12345;
   // At once: between updates Yjs would delete formats that it takes for useless, and tell nobody here.
   Y.applyUpdate(doc, Y.mergeUpdates(updates.map(bytes)));
-  return { gc, updates, updatesV2, said: said(doc) };
+  const answer = { gc, updates, updatesV2, said: said(doc) };
+  // Last of all: to look at a snapshot, Yjs splits what the document is made of.
+  const at = (snapshot) => ({ snapshot: hex(Y.encodeSnapshot(snapshot)), delta: doc.getText('content').toDelta(snapshot) });
+  return { ...answer, snapshots: gc ? [] : snapshots.map(at) };
 }
 
 function apply({ updates, v2, gc }) {

@@ -206,6 +206,39 @@ fn one_session(seed: u64, answer: &Value) -> [Value; 2] {
     ]
 }
 
+/// Yjs deletes formats that it takes for useless after the changes of others. A replica does not, and
+/// shows the same, whether it hears of those deletions or not.
+#[test]
+fn formats_that_yjs_tidies_up() {
+    let mut yjs = Yjs::start();
+    let mut tidied = 0;
+    for batch in 0..sessions(400) / 20 {
+        let seeds = batch * 20..batch * 20 + 20;
+        let requests = seeds
+            .clone()
+            .map(|seed| json!({ "op": "tidied", "seed": seed }));
+        let answers = yjs.ask(&requests.collect::<Vec<_>>());
+        for (seed, answer) in seeds.zip(answers) {
+            let gc = answer["gc"].as_bool().unwrap();
+            let (all, edits) = (updates(&answer, "updates"), updates(&answer, "edits"));
+            tidied += all.len() - edits.len();
+            let mut twins = Twins::new(Options { gc });
+            for update in &all {
+                twins.receive(update, Version::V1);
+            }
+            for peer in answer["peers"].as_array().unwrap() {
+                expect_same(&twins.first, peer, &format!("seed {seed}"));
+            }
+            let mut alone = Replica::new(Options { gc });
+            for update in &edits {
+                alone.apply_update(update, Version::V1).unwrap();
+            }
+            expect_same(&alone, &answer["alone"], &format!("seed {seed}, alone"));
+        }
+    }
+    assert!(tidied > 0, "Yjs has tidied up");
+}
+
 #[test]
 fn sessions_of_replicas_lead_yjs_to_the_same_document() {
     let mut yjs = Yjs::start();

@@ -1,6 +1,15 @@
 //! Putting blocks of an update where they belong.
 //!
 //! The order of concurrent insertions is that of YATA, as Yjs 13.6 has it in `Item.integrate`.
+//!
+//! # Not here
+//!
+//! Formats that have become useless: Yjs deletes them after the changes of others
+//! (`cleanupYTextAfterTransaction`), in a transaction of its own that goes out as an update. A replica
+//! makes no deletion that nobody asked for: a server would have to store it and send it to all, and each
+//! node would make it anew. Nothing is lost: such a format shows nothing, so that a text with it shows
+//! the same as one without, and the clients that tidy up say so in updates, which are applied like any.
+//! What the replica deletes itself at an edit by position is said in that edit's update.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

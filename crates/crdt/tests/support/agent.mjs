@@ -3,6 +3,10 @@
 //   {"op":"session","seed":S}      a random session of several Yjs peers; answered with every update that
 //                                  was made, in v1 and v2, the document that all of them lead to, and, if
 //                                  nothing is collected, what its text was at some snapshots
+//   {"op":"tidied","seed":S}       a random session in which all updates go to all, and the deletions that
+//                                  Yjs makes of its own after those of others; answered with all updates,
+//                                  those that were edits, what each peer says, and what one says that
+//                                  heard of the edits only and tidied up for itself
 //   {"op":"apply","updates":[…],"v2":B,"gc":B}
 //                                  a fresh document that takes these in order; answered with what it says
 import { createInterface } from 'node:readline';
@@ -30,6 +34,7 @@ const KEYS = ['k', 'l', 'm'];
 class Peer {
   constructor(random, client, gc, onUpdate) {
     this.random = random;
+    this.words = WORDS;
     this.doc = new Y.Doc({ gc });
     this.doc.clientID = client;
     this.doc.on('update', (update, origin) => origin !== 'remote' && onUpdate(hex(update), undefined));
@@ -107,8 +112,8 @@ class Peer {
     const count = Math.min(text.length - at, 1 + this.below(6));
     const attributes = { [this.pick(['bold', 'italic', 'color'])]: this.pick([true, null, 'red', { a: 1 }]) };
     const dice = this.random();
-    if (dice < 0.35) text.insert(at, this.pick(WORDS));
-    else if (dice < 0.5) text.insert(at, this.pick(WORDS), this.random() < 0.3 ? {} : attributes);
+    if (dice < 0.35) text.insert(at, this.pick(this.words));
+    else if (dice < 0.5) text.insert(at, this.pick(this.words), this.random() < 0.3 ? {} : attributes);
     else if (dice < 0.57) {
       const embed = this.pick([{ image: this.below(9) }, { image: 'é' }, new Y.Map(), new Y.XmlHook('hook')]);
       text.insertEmbed(at, embed, this.random() < 0.5 ? {} : attributes);
@@ -206,6 +211,44 @@ function session({ seed }) {
   return { ...answer, snapshots: gc ? [] : snapshots.map(at) };
 }
 
+/** Peers that hear of every update, late and each in its own order, and tidy up formats after each. */
+function tidied({ seed }) {
+  const random = generator(seed);
+  const gc = random() < 0.7;
+  const updates = [];
+  const edits = [];
+  let editing = false;
+  const inboxes = [1, 2, 300, 2 ** 40].slice(0, 2 + Math.floor(random() * 3)).map(() => []);
+  const peers = inboxes.map((_inbox, at) => {
+    const onUpdate = (v1) => {
+      if (v1 === undefined) return;
+      updates.push(v1);
+      if (editing) edits.push(v1);
+      for (const [other, inbox] of inboxes.entries()) if (other !== at) inbox.push(bytes(v1));
+    };
+    const peer = new Peer(random, [1, 2, 300, 2 ** 40][at], gc, onUpdate);
+    // Who cuts a surrogate pair for a format that changes nothing does not tell the others.
+    peer.words = WORDS.filter((word) => !word.includes('😀'));
+    return peer;
+  });
+  const hear = (at) => {
+    const update = inboxes[at].shift();
+    if (update !== undefined) Y.applyUpdate(peers[at].doc, update, 'remote');
+  };
+  for (let n = 40 + Math.floor(random() * 60); n > 0; n -= 1) {
+    const at = Math.floor(random() * peers.length);
+    editing = random() < 0.4;
+    const { doc } = peers[at];
+    if (editing) doc.transact(() => peers[at].editText(doc.getText('content')));
+    else hear(at);
+  }
+  editing = false;
+  while (inboxes.some((inbox) => inbox.length > 0)) for (const at of peers.keys()) hear(at);
+  const alone = new Y.Doc({ gc });
+  for (const update of edits) Y.applyUpdate(alone, bytes(update));
+  return { gc, updates, edits, peers: peers.map(({ doc }) => said(doc)), alone: said(alone) };
+}
+
 function apply({ updates, v2, gc }) {
   const doc = new Y.Doc({ gc });
   doc.clientID = 12345;
@@ -214,7 +257,7 @@ function apply({ updates, v2, gc }) {
   return said(doc);
 }
 
-const OPS = { session, apply };
+const OPS = { session, tidied, apply };
 for await (const line of createInterface({ input: process.stdin })) {
   const requests = JSON.parse(line);
   process.stdout.write(`${JSON.stringify(requests.map((request) => OPS[request.op](request)))}\n`);

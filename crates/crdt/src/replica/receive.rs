@@ -22,7 +22,8 @@ pub struct Received {
     pub delta: Delta,
     /// Update v1 with what was new: the blocks that are in the document now, also those that had waited;
     /// the deletions that took effect; and the blocks and deletions that wait from now on. Empty, without
-    /// even a count, if there was nothing.
+    /// even a count, if there was nothing: an update brings nothing the second time, unless a client
+    /// contradicts itself in it.
     ///
     /// Replicas that apply these updates in this order are the same, and wait for the same.
     pub update: Vec<u8>,

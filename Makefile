@@ -94,8 +94,8 @@ sessions: client ## Many random sessions with Yjs and yrs: make sessions SESSION
 	MOTET_SESSIONS=$(or $(SESSIONS),100000) cargo test --release --locked -p motet-crdt --test yjs --test yrs
 
 .PHONY: fuzz
-fuzz: ## Fuzz the document engine with coverage, a minute for each target: make fuzz SECONDS=3600
-	for target in apply merge load; do scripts/fuzz $$target $(or $(SECONDS),60) || exit 1; done
+fuzz: ## Fuzz all decoders with coverage, a minute for each target: make fuzz SECONDS=3600
+	for target in apply merge load messages operations; do scripts/fuzz $$target $(or $(SECONDS),60) || exit 1; done
 
 .PHONY: vectors
 vectors: node_modules/.package-lock.json ## Make vectors/ anew by running quill-delta

@@ -4,6 +4,8 @@
 
 #[path = "support/bytes.rs"]
 mod bytes;
+#[path = "support/mutate.rs"]
+mod mutate;
 #[path = "support/random.rs"]
 mod random;
 
@@ -15,6 +17,7 @@ use motet_crdt::{
     diff_update, merge_updates, state_vector_of,
 };
 use motet_ot::{Attributes, Delta};
+use mutate::mutate;
 use peak_alloc::PeakAlloc;
 use random::Random;
 use serde_json::json;
@@ -106,28 +109,6 @@ fn corpus(seed: u64) -> (Replica, Vec<Vec<u8>>) {
         );
     }
     (replica, updates)
-}
-
-fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(4) {
-        if bytes.is_empty() {
-            return;
-        }
-        let at = random.below(bytes.len());
-        match random.below(6) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff][random.below(5)],
-            2 => bytes.truncate(at),
-            3 => bytes.insert(at, 0xff),
-            4 => {
-                let part = bytes[at..].to_vec();
-                bytes.extend(part);
-            }
-            _ => {
-                bytes.remove(at);
-            }
-        }
-    }
 }
 
 #[test]

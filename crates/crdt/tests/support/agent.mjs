@@ -201,14 +201,20 @@ function session({ seed }) {
     if (random() < 0.75) peer.edit();
     else peer.take(peers[Math.floor(random() * count)]);
   }
-  const doc = new Y.Doc({ gc });
-  doc.clientID = 12345;
   // At once: between updates Yjs would delete formats that it takes for useless, and tell nobody here.
-  Y.applyUpdate(doc, Y.mergeUpdates(updates.map(bytes)));
-  const answer = { gc, updates, updatesV2, said: said(doc) };
-  // Last of all: to look at a snapshot, Yjs splits what the document is made of.
-  const at = (snapshot) => ({ snapshot: hex(Y.encodeSnapshot(snapshot)), delta: doc.getText('content').toDelta(snapshot) });
-  return { ...answer, snapshots: gc ? [] : snapshots.map(at) };
+  const merged = Y.mergeUpdates(updates.map(bytes));
+  const whole = () => {
+    const doc = new Y.Doc({ gc });
+    doc.clientID = 12345;
+    Y.applyUpdate(doc, merged);
+    return doc;
+  };
+  // Each in a document of its own: to look at a snapshot, Yjs cuts surrogate pairs for good.
+  const at = (snapshot) => ({
+    snapshot: hex(Y.encodeSnapshot(snapshot)),
+    delta: whole().getText('content').toDelta(snapshot),
+  });
+  return { gc, updates, updatesV2, said: said(whole()), snapshots: gc ? [] : snapshots.map(at) };
 }
 
 /** Peers that hear of every update, late and each in its own order, and tidy up formats after each. */

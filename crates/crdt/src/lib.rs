@@ -40,4 +40,5 @@ pub use snapshot::Snapshot;
 pub use sync::{AwarenessEntry, SyncMessage, decode_awareness, encode_awareness};
 pub use update::{
     Version, clients_of_update, decode_state_vector, diff_update, merge_updates, state_vector_of,
+    units_named_by_update,
 };

@@ -14,7 +14,7 @@ use random::Random;
 use targets::{TARGETS, seeds};
 
 /// Damaged seeds of one target.
-const ROUNDS: usize = 3_000;
+const ROUNDS: usize = 1_500;
 /// The longest seed that is damaged: debug builds check invariants slowly.
 const SEED_BYTES_MAX: usize = 2_000;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use super::{Block, Kind, Sink, Update, V1, V2, Version, write_block};
+use super::{Block, Kind, Parent, Sink, Update, V1, V2, Version, write_block};
 use crate::{
     DecodeError,
     encoding::Write,
@@ -77,6 +77,35 @@ pub fn clients_of_update(
         *range = range.start.min(start)..range.end.max(end);
     }
     Ok(clients.into_iter().collect())
+}
+
+/// For each client with units that `update` names, to stand on them or to delete them: one past the
+/// largest clock. O(n log n).
+///
+/// Who makes units refuses what names those of its own that it has not made: it would wait for them, and
+/// edits by position wake nothing.
+///
+/// # Errors
+///
+/// As [`DecodeError`] says.
+pub fn units_named_by_update(update: &[u8], version: Version) -> Result<StateVector, DecodeError> {
+    let update = Update::decode(update, version)?;
+    let mut named = StateVector::default();
+    let mut name = |client: Client, end: u32| named.set(client, named.get(client).max(end));
+    for block in &update.blocks {
+        let parent = match block.parent {
+            Parent::Item(id) => Some(id),
+            Parent::Root(_) | Parent::Same => None,
+        };
+        let ids = [block.origin, block.right_origin, parent];
+        for id in ids.into_iter().flatten() {
+            name(update.clients[id.client as usize], id.clock + 1);
+        }
+    }
+    for (client, ranges) in update.deleted.iter() {
+        name(client, ranges.last().map_or(0, |last| last.end));
+    }
+    Ok(named)
 }
 
 /// A block of one of the updates, from its unit `start` on.
@@ -191,4 +220,62 @@ fn write_to(mut sink: impl Sink, updates: &[Update<'_>], known: &StateVector) ->
     deleted.normalize();
     sink.id_set(&deleted);
     sink.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use motet_ot::Delta;
+
+    use super::*;
+    use crate::Replica;
+
+    /// One types, another types into that and deletes some of it.
+    fn updates() -> Vec<Vec<u8>> {
+        let mut replica = Replica::default();
+        let mut edit =
+            |delta: Delta, client| replica.apply_delta("content", &delta, client).unwrap();
+        vec![
+            edit(Delta::new().insert("motet"), 7),
+            edit(Delta::new().retain(3).insert("xy"), 9),
+            edit(Delta::new().delete(1).retain(6).insert("z"), 9),
+        ]
+    }
+
+    #[test]
+    fn an_update_says_whose_blocks_it_has() {
+        let [one, two, three] = &updates()[..] else {
+            panic!()
+        };
+        let clients = |update: &[u8]| clients_of_update(update, Version::V1).unwrap();
+        assert_eq!(clients(one), [(7, 0..5)]);
+        assert_eq!(clients(two), [(9, 0..2)]);
+        let gap = merge_updates(&[one, three], Version::V1).unwrap();
+        assert_eq!(clients(&gap), [(7, 0..5), (9, 2..3)]);
+        let ends = merge_updates(&[two, three], Version::V1).unwrap();
+        assert_eq!(clients(&ends), [(9, 0..3)]);
+        assert_eq!(clients(&[0, 0]), []);
+        assert_eq!(
+            clients_of_update(&to_v2(&gap), Version::V2).unwrap(),
+            clients(&gap)
+        );
+        assert!(clients_of_update(&gap[1..], Version::V1).is_err());
+    }
+
+    #[test]
+    fn an_update_says_what_it_names() {
+        let [one, two, three] = &updates()[..] else {
+            panic!()
+        };
+        let named = |update: &[u8]| {
+            let named = units_named_by_update(update, Version::V1).unwrap();
+            named.iter().collect::<Vec<_>>()
+        };
+        assert_eq!(named(one), []);
+        assert_eq!(named(two), [(7, 4)]);
+        assert_eq!(named(three), [(7, 5)]);
+        // A deletion of what nobody has made.
+        assert_eq!(named(&[0, 1, 7, 1, 90, 10]), [(7, 100)]);
+    }
 }

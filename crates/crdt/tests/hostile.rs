@@ -562,3 +562,39 @@ fn many_that_wait() {
         (10_000, false)
     );
 }
+
+/// A large block that waits is not looked at again whenever something small comes to the same client.
+#[test]
+fn a_large_block_that_waits() {
+    let text = "é".repeat(1 << 20);
+    #[expect(clippy::disallowed_methods, reason = "a hang is what is looked for")]
+    let start = Instant::now();
+    // After a hole, and small ones after it.
+    let mut replica = Replica::default();
+    let large = Bytes::default().nums(&[1, 1, 1, 1]).info(4 | ORIGIN);
+    let large = large.nums(&[1, 0]).text(&text).num(0);
+    replica.apply_update(&large.0, Version::V1).unwrap();
+    for n in 0..5_000 {
+        let small = Bytes::default().nums(&[1, 1, 1, (2 << 20) + n * 2, 0, 1, 0]);
+        replica.apply_update(&small.0, Version::V1).unwrap();
+    }
+    assert!(replica.has_pending());
+    // For another's unit, while its own first units come by themselves.
+    let mut replica = Replica::default();
+    let large = Bytes::section(1, 1).info(4 | RIGHT).nums(&[2, 0]);
+    let large = large.text(&text).num(0);
+    replica.apply_update(&large.0, Version::V1).unwrap();
+    for n in 0..5_000 {
+        let small = Bytes::default().nums(&[1, 1, 1, n, 4, 1]).text("content");
+        replica
+            .apply_update(&small.text("y").num(0).0, Version::V1)
+            .unwrap();
+    }
+    assert_eq!((replica.state(1), replica.has_pending()), (5_000, true));
+    let other = Bytes::section(2, 1).nums(&[4, 1]).text("content");
+    let other = other.text("z").num(0);
+    replica.apply_update(&other.0, Version::V1).unwrap();
+    assert_eq!((replica.state(1), replica.has_pending()), (1 << 20, false));
+    replica.assert_invariants();
+    assert!(start.elapsed() < Duration::from_secs(20), "it hangs");
+}

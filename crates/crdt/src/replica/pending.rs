@@ -23,11 +23,19 @@ use crate::{
     Version,
     encoding::Write,
     id::{IdSet, StateVector},
+    store::ShortId,
     update::{Block, Kind, Sink, Update, V1, diff_update, write_block},
 };
 
-/// The end of a block, and an update with it alone.
-type Kept = (u32, Box<[u8]>);
+/// A block that waits.
+#[derive(Clone)]
+struct Kept {
+    end: u32,
+    /// What it needs whatever comes before it, if anything: known without decoding.
+    right: ShortId,
+    /// An update with it alone.
+    update: Box<[u8]>,
+}
 
 /// Blocks and deletions that wait.
 #[derive(Clone, Default)]
@@ -67,7 +75,7 @@ impl Replica {
         }
         let mut before = self.pending.blocks.range((author, 0)..=(author, start));
         let before = before.next_back();
-        if before.is_some_and(|(_, (known, _))| *known >= end) {
+        if before.is_some_and(|(_, known)| known.end >= end) {
             return;
         }
         let mut sink = V1::default();
@@ -76,10 +84,20 @@ impl Replica {
         sink.rest().var_u64(start.into());
         write_block(&mut sink, update, block, start - block.clock);
         sink.rest().push(0);
-        self.pending
-            .insert((author, start), end, sink.finish().into_boxed_slice());
+        let right = block.right_origin.map_or(ShortId::NONE, |id| ShortId {
+            client: authors[id.client as usize],
+            clock: id.clock,
+        });
+        let update = sink.finish().into_boxed_slice();
+        let kept = Kept { end, right, update };
+        self.pending.insert((author, start), kept);
         self.transaction.kept.push((author, start));
-        if self.pending.fresh.last() != Some(&author) {
+        // Those behind the first wait for that one.
+        let mut own = self.pending.blocks.range((author, 0)..=(author, start));
+        if own
+            .next()
+            .is_some_and(|(first, _)| *first == (author, start))
+        {
             self.pending.fresh.push(author);
         }
     }
@@ -148,10 +166,19 @@ impl Replica {
     fn integrate_kept(&mut self, author: u32) {
         loop {
             let mut own = self.pending.blocks.range((author, 0)..=(author, u32::MAX));
-            let Some((key, (_, bytes))) = own.next() else {
+            let Some((key, kept)) = own.next() else {
                 return;
             };
-            let (key, bytes) = (*key, bytes.clone());
+            let (key, right) = (*key, kept.right);
+            if kept.end <= self.end(author) {
+                self.pending.remove(key);
+                continue;
+            }
+            if right.is_some() && right.clock >= self.end(right.client) {
+                self.await_clock(right, author);
+                return;
+            }
+            let bytes = kept.update.clone();
             let Ok(update) = Update::decode(&bytes, Version::V1) else {
                 unreachable!("what is kept was written here")
             };
@@ -165,14 +192,19 @@ impl Replica {
                     Ready::Past => {}
                     Ready::Now(offset) => self.integrate(&update, &authors, block, offset),
                     Ready::Waits(client, clock) => {
-                        let heap = self.pending.waiting.entry(client).or_default();
-                        heap.push(Reverse((clock, author)));
+                        self.await_clock(ShortId { client, clock }, author);
                         return;
                     }
                 }
             }
             self.pending.remove(key);
         }
+    }
+
+    /// Enters a client whose first kept block needs `id`.
+    fn await_clock(&mut self, id: ShortId, waiter: u32) {
+        let heap = self.pending.waiting.entry(id.client).or_default();
+        heap.push(Reverse((id.clock, waiter)));
     }
 
     /// Deletes what has come of a client's kept deletions.
@@ -195,7 +227,7 @@ impl Replica {
     pub(super) fn pending_updates(&self) -> Vec<Vec<u8>> {
         let blocks = self.pending.blocks.iter();
         let mut updates: Vec<Vec<u8>> = blocks
-            .map(|(key, (_, bytes))| self.kept_update(*key, bytes))
+            .map(|(key, kept)| self.kept_update(*key, &kept.update))
             .collect();
         if !self.pending.deleted.is_empty() {
             let mut set = IdSet::default();
@@ -217,8 +249,8 @@ impl Replica {
         kept.sort_unstable();
         kept.dedup();
         let kept = kept.into_iter().filter_map(|key| {
-            let (_, bytes) = self.pending.blocks.get(&key)?;
-            Some(self.kept_update(key, bytes))
+            let kept = self.pending.blocks.get(&key)?;
+            Some(self.kept_update(key, &kept.update))
         });
         kept.collect()
     }
@@ -238,15 +270,16 @@ impl Replica {
 
 impl Pending {
     /// Keeps a block, and lets go of those that it holds.
-    fn insert(&mut self, key: (u32, u32), end: u32, bytes: Box<[u8]>) {
+    fn insert(&mut self, key: (u32, u32), kept: Kept) {
+        let end = kept.end;
         self.remove(key);
-        self.size_bytes += bytes.len();
-        self.blocks.insert(key, (end, bytes));
+        self.size_bytes += kept.update.len();
+        self.blocks.insert(key, kept);
         let (author, start) = key;
         loop {
             let mut later = self.blocks.range((author, start + 1)..(author, end));
             match later.next() {
-                Some((key, (known, _))) if *known <= end => {
+                Some((key, known)) if known.end <= end => {
                     let key = *key;
                     self.remove(key);
                 }
@@ -256,8 +289,8 @@ impl Pending {
     }
 
     fn remove(&mut self, key: (u32, u32)) {
-        if let Some((_, bytes)) = self.blocks.remove(&key) {
-            self.size_bytes -= bytes.len();
+        if let Some(kept) = self.blocks.remove(&key) {
+            self.size_bytes -= kept.update.len();
         }
     }
 

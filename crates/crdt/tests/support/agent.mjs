@@ -197,7 +197,7 @@ function session({ seed }) {
   const snapshots = [];
   for (let n = 10 + Math.floor(random() * 30); n > 0; n -= 1) {
     const peer = peers[Math.floor(random() * count)];
-    if (n % 6 === 0) snapshots.push(Y.snapshot(peer.doc));
+    if (n % 12 === 0) snapshots.push(Y.snapshot(peer.doc));
     if (random() < 0.75) peer.edit();
     else peer.take(peers[Math.floor(random() * count)]);
   }

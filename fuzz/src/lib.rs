@@ -12,7 +12,7 @@ pub use seeds::seeds;
 use motet_crdt::{
     Association, Options, Received, RelativePosition, Replica, Snapshot, StateVector, SyncMessage,
     Version, clients_of_update, decode_awareness, decode_state_vector, diff_update,
-    encode_awareness, merge_updates, state_vector_of, units_named_by_update,
+    encode_awareness, merge_updates, reach_of_update, state_vector_of,
 };
 
 /// A function that takes any bytes.
@@ -109,7 +109,7 @@ pub fn merge(data: &[u8]) {
         let has = state_vector_of(data, version);
         let clients = clients_of_update(data, version);
         assert_eq!(has.is_ok(), clients.is_ok());
-        assert_eq!(has.is_ok(), units_named_by_update(data, version).is_ok());
+        assert_eq!(has.is_ok(), reach_of_update(data, version).is_ok());
         for (client, clocks) in clients.unwrap_or_default() {
             assert!(!clocks.is_empty());
             assert!(has.as_ref().is_ok_and(|has| has.get(client) <= clocks.end));

@@ -24,6 +24,7 @@
 mod encoding;
 mod error;
 mod id;
+pub mod lib0;
 mod replica;
 mod snapshot;
 mod store;
@@ -39,6 +40,6 @@ pub use replica::{
 pub use snapshot::Snapshot;
 pub use sync::{AwarenessEntry, SyncMessage, decode_awareness, encode_awareness};
 pub use update::{
-    Version, clients_of_update, decode_state_vector, diff_update, merge_updates, state_vector_of,
-    units_named_by_update,
+    Version, clients_of_update, decode_state_vector, diff_update, merge_updates, reach_of_update,
+    state_vector_of,
 };

@@ -102,6 +102,11 @@ pub enum Command {
         /// The states.
         states: Vec<AwarenessState>,
     },
+    /// Asks who is here.
+    AskPresence {
+        /// Whose.
+        session: SessionId,
+    },
     /// The session's queue has drained after it fell behind; it has been sent every change up to
     /// and including `after`.
     CatchUp {

@@ -50,7 +50,6 @@ impl Document {
         let mut joined = Joined {
             revision: planned,
             content: None,
-            state_vector: None,
             client_id,
             last_seq: last.map_or(0, |last| last.seq),
             color,
@@ -66,7 +65,6 @@ impl Document {
             // One that resumes is at an earlier revision; when it has caught up it is sent all.
             Start::Revision { revision, .. } => joined.revision = revision,
             Start::Identities => {
-                joined.state_vector = Some(self.content.replica().encode_state_vector().into());
                 joined.awareness = self.sessions.awareness(&self.window, &self.content);
             }
         }
@@ -146,6 +144,8 @@ impl Document {
         let was_behind = session.delivery == Delivery::Behind;
         session.delivery = Delivery::Live(through);
         let update = self.content.missing(known);
+        let made = || self.content.replica().encode_state_vector().into();
+        let asked = asked.then(made);
         plan.reply(
             id,
             Event::Missing {

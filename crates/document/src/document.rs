@@ -395,6 +395,7 @@ impl Document {
                 }
                 reject(plan, session, None, result);
             }
+            Command::AskPresence { session } => self.show_everyone(plan, session),
             Command::CatchUp { session, after } => {
                 let waits =
                     |it: &Session| matches!(it.delivery, Delivery::Held(_) | Delivery::Reconciling);

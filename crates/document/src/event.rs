@@ -44,8 +44,9 @@ pub enum Event {
         update: Bytes,
         /// The revision that the session has then.
         through: Revision,
-        /// The session has asked; otherwise it had fallen behind.
-        asked: bool,
+        /// What the document has at that revision, as a state vector, if the session has asked; otherwise
+        /// it had fallen behind.
+        asked: Option<Bytes>,
     },
     /// An update of the session is stored, as far as it was new.
     UpdateStored,
@@ -87,8 +88,6 @@ pub struct Joined {
     pub revision: Revision,
     /// The text at `revision`; `None` when the client said that it has it, or speaks identities.
     pub content: Option<RichText>,
-    /// What the document has, as a state vector, for a client that speaks identities.
-    pub state_vector: Option<Bytes>,
     /// The name under which the client numbers its submissions.
     pub client_id: ClientId,
     /// The latest number known of this client, 0 if none.

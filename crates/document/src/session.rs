@@ -238,9 +238,10 @@ impl Sessions {
             self.left.push(id);
             self.untold = true;
         }
+        // At the same clock: should the client come back, its next state is newer.
         let gone = |client, clock: u64| AwarenessState {
             client,
-            clock: clock + 1,
+            clock,
             state: None,
         };
         match session.dialect {
@@ -253,8 +254,8 @@ impl Sessions {
                 self.yjs -= 1;
                 for (client, (clock, state)) in session.states {
                     self.owners.remove(&client);
-                    self.fresh.remove(&client);
-                    if state.is_some() {
+                    // One that has said so itself goes before the others were told.
+                    if self.fresh.remove(&client) || state.is_some() {
                         self.gone.push(gone(client, clock));
                         self.untold = true;
                     }
@@ -287,7 +288,9 @@ impl Sessions {
             let is_newer = known.is_none_or(|known| {
                 clock > known || (clock == known && is_here && state.is_none())
             });
-            if !is_newer || !of_user || (owner.is_none() && state.is_none()) {
+            // Only its own session says that a client has left: some providers say so of all others.
+            let is_own = owner == Some(id);
+            if !is_newer || !of_user || (!is_own && state.is_none()) {
                 continue;
             }
             // A client that comes back on another connection takes its state along.

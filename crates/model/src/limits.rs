@@ -8,6 +8,15 @@ pub const CLIENT_ID_BYTES_MAX: usize = 64;
 /// Largest message that a client may send.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// Largest message that a client which speaks identities may send: it cannot send in parts what it did
+/// offline.
+pub const UPDATE_BYTES_MAX: usize = 32 << 20;
+
+/// Most bytes and messages that wait for the authentication of a document's client.
+pub const UNAUTHENTICATED_QUEUE_BYTES_MAX: usize = 1 << 20;
+/// See [`UNAUTHENTICATED_QUEUE_BYTES_MAX`].
+pub const UNAUTHENTICATED_QUEUE_MAX: usize = 1_000;
+
 /// Most messages in one frame.
 pub const MESSAGES_PER_FRAME_MAX: usize = 1_000;
 

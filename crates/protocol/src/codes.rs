@@ -25,6 +25,8 @@ pub enum ErrorCode {
     SeqReused,
     /// The document would grow past its limit.
     DocumentTooLarge,
+    /// A Yjs update that is none, or that makes what only the server makes.
+    InvalidUpdate,
     /// The session may not edit.
     ReadOnly,
     /// A message for a document that the connection has not joined.
@@ -57,7 +59,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of docs/protocol.md.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidJson,
         Self::InvalidMessage,
         Self::UnknownType,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::BaseTooOld,
         Self::SeqReused,
         Self::DocumentTooLarge,
+        Self::InvalidUpdate,
         Self::ReadOnly,
         Self::NotJoined,
         Self::AlreadyJoined,
@@ -100,6 +103,7 @@ impl ErrorCode {
             Self::BaseTooOld => "base_too_old",
             Self::SeqReused => "seq_reused",
             Self::DocumentTooLarge => "document_too_large",
+            Self::InvalidUpdate => "invalid_update",
             Self::ReadOnly => "read_only",
             Self::NotJoined => "not_joined",
             Self::AlreadyJoined => "already_joined",
@@ -121,6 +125,8 @@ impl ErrorCode {
     #[must_use]
     pub const fn close_code(self) -> Option<u16> {
         match self {
+            Self::InvalidMessage | Self::InvalidUpdate => Some(close::BAD_REQUEST),
+            Self::DocumentTooLarge => Some(close::DOCUMENT_TOO_LARGE),
             Self::NotFound => Some(close::NOT_FOUND),
             Self::DocumentFull => Some(close::TRY_AGAIN_LATER),
             Self::TooLarge => Some(close::TOO_LARGE),
@@ -173,6 +179,9 @@ pub mod close {
     pub const SILENT: u16 = 4408;
     /// Another connection took over.
     pub const REPLACED: u16 = 4409;
+    /// An edit would make the document, or is itself, larger than it may be, and its client cannot take
+    /// it back.
+    pub const DOCUMENT_TOO_LARGE: u16 = 4413;
 }
 
 #[cfg(test)]

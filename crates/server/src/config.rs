@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) refresh_token_seconds: u64,
     /// Largest message of a WebSocket client.
     pub(crate) message_bytes_max: usize,
+    /// Largest message of a Yjs client.
+    pub(crate) update_bytes_max: usize,
     /// Most sessions on one document.
     pub(crate) sessions_per_document_max: usize,
 }
@@ -48,6 +50,7 @@ impl Default for Config {
             access_token_seconds: 3_600,
             refresh_token_seconds: 30 * 24 * 3_600,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            update_bytes_max: limits::UPDATE_BYTES_MAX,
             sessions_per_document_max: limits::SESSIONS_PER_DOCUMENT_MAX,
         }
     }
@@ -93,6 +96,10 @@ pub struct Flags {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     message_bytes_max: Option<usize>,
+    /// Largest message of a Yjs client, which sends all that it did offline in one [default: 33554432]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_bytes_max: Option<usize>,
     /// Most sessions on one document [default: 2000]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,6 +138,12 @@ impl Config {
             config.message_bytes_max <= limits::WINDOW_BYTES_MAX,
             "message_bytes_max must be at most {}",
             limits::WINDOW_BYTES_MAX
+        );
+        let updates = 1_024..=limits::REPLICA_BYTES_MAX;
+        anyhow::ensure!(
+            updates.contains(&config.update_bytes_max),
+            "update_bytes_max must be 1024 to {}",
+            limits::REPLICA_BYTES_MAX
         );
         Ok(config)
     }

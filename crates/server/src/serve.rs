@@ -44,6 +44,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     let settings = CollabSettings {
         message_bytes_max: config.message_bytes_max,
+        update_bytes_max: config.update_bytes_max,
         document: Settings {
             sessions_max: config.sessions_per_document_max,
             ..Settings::default()

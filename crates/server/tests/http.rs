@@ -398,7 +398,7 @@ fn errors_have_one_form() {
         ("GET", "/metrics", None, None, 404, "not_found"),
         ("GET", "/healthz/", None, None, 404, "not_found"),
         ("GET", "/collab/a/b", None, None, 404, "not_found"),
-        ("GET", "/yjs/a", None, None, 404, "not_found"),
+        ("GET", "/yjs/a/b", None, None, 404, "not_found"),
         ("POST", "/d/a", None, None, 405, "method_not_allowed"),
         ("POST", "/healthz", None, None, 405, "method_not_allowed"),
         (

@@ -79,20 +79,26 @@ pub fn clients_of_update(
     Ok(clients.into_iter().collect())
 }
 
-/// For each client with units that `update` names, to stand on them or to delete them: one past the
-/// largest clock. O(n log n).
+/// For each client with units that `update` makes or names, to stand on them or to delete them: one past
+/// the largest clock. O(n log n).
 ///
-/// Who makes units refuses what names those of its own that it has not made: it would wait for them, and
-/// edits by position wake nothing.
+/// Who makes units refuses what reaches those of its own that it has not made: it would forge them or wait
+/// for them, and edits by position wake nothing.
 ///
 /// # Errors
 ///
 /// As [`DecodeError`] says.
-pub fn units_named_by_update(update: &[u8], version: Version) -> Result<StateVector, DecodeError> {
+pub fn reach_of_update(update: &[u8], version: Version) -> Result<StateVector, DecodeError> {
     let update = Update::decode(update, version)?;
     let mut named = StateVector::default();
     let mut name = |client: Client, end: u32| named.set(client, named.get(client).max(end));
     for block in &update.blocks {
+        if block.kind != Kind::Skip {
+            name(
+                update.clients[block.client as usize],
+                block.clock + block.len,
+            );
+        }
         let parent = match block.parent {
             Parent::Item(id) => Some(id),
             Parent::Root(_) | Parent::Same => None,
@@ -269,7 +275,7 @@ mod tests {
             panic!()
         };
         let named = |update: &[u8]| {
-            let named = units_named_by_update(update, Version::V1).unwrap();
+            let named = reach_of_update(update, Version::V1).unwrap();
             named.iter().collect::<Vec<_>>()
         };
         assert_eq!(named(one), []);

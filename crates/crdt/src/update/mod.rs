@@ -11,9 +11,7 @@ mod encode;
 mod merge;
 
 pub use decode::decode_state_vector;
-pub use merge::{
-    clients_of_update, diff_update, merge_updates, state_vector_of, units_named_by_update,
-};
+pub use merge::{clients_of_update, diff_update, merge_updates, reach_of_update, state_vector_of};
 
 pub(crate) use decode::{len_utf16_of, read_id_set, read_state_vector};
 pub(crate) use encode::{

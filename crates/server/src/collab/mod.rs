@@ -44,17 +44,17 @@ use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
     sync::{Notify, Semaphore, oneshot, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::connection::{Refusal, Uplink};
 use self::{
-    connection::{Opening, Uplinks},
+    connection::{Dialect, Opening, Uplinks},
     outbox::{Feed, Outbox},
     registry::Registry,
     room::{Request, Shared},
-    session::Session,
+    session::{Session, Speech},
 };
 use crate::{
     auth::{Claims, Tokens},
@@ -72,6 +72,9 @@ const RECONCILING_MAX: usize = 2;
 pub struct CollabSettings {
     /// Largest message that a client may send.
     pub message_bytes_max: usize,
+    /// Largest message that a client which speaks identities may send: it sends all that it did offline in
+    /// one.
+    pub update_bytes_max: usize,
     /// Bounds of each document.
     pub document: Settings,
 }
@@ -80,6 +83,7 @@ impl Default for CollabSettings {
     fn default() -> Self {
         Self {
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
+            update_bytes_max: limits::UPDATE_BYTES_MAX,
             document: Settings::default(),
         }
     }
@@ -151,6 +155,8 @@ impl Collab {
         Router::new()
             .route("/collab", get(connect))
             .route("/collab/{document}", get(connect_document))
+            .route("/yjs/{document}", get(connect_yjs))
+            .route("/hocuspocus", get(connect_hocuspocus))
             .with_state(Arc::clone(self))
     }
 
@@ -179,7 +185,7 @@ impl Collab {
             opening.document,
             self.settings.message_bytes_max,
         );
-        let running = connection::run(halves, Arc::clone(self), opening);
+        let running = connection::run(halves, Arc::clone(self), Dialect::Ot, opening);
         self.connections.spawn(running);
         Some(Sse::new(events))
     }
@@ -252,6 +258,11 @@ impl Collab {
         let _late = timeout(DRAIN_TIMEOUT, self.connections.wait()).await;
     }
 
+    /// When this time comes.
+    fn instant(&self, time_ms: u64) -> Instant {
+        Instant::now() + Duration::from_millis(time_ms.saturating_sub(self.now_ms()))
+    }
+
     fn now_ms(&self) -> u64 {
         self.registry.shared().clock.now_ms()
     }
@@ -263,7 +274,7 @@ impl Collab {
         document: DocumentId,
         client_id: Option<ClientId>,
         start: Start,
-        named: bool,
+        speech: Speech,
         writer: Arc<Notify>,
     ) -> Result<Arc<Session>, ErrorCode> {
         let epoch = self.access_epoch.load(Ordering::SeqCst);
@@ -281,7 +292,8 @@ impl Collab {
             user,
             client_id: client_id.clone(),
             role: role.as_str(),
-            named,
+            may_write: role.may_edit(),
+            speech,
             room: room.clone(),
             outbox: Arc::new(Outbox::new(writer)),
         }));
@@ -362,6 +374,7 @@ async fn connect(
     accept(
         collab,
         upgrade,
+        Dialect::Ot,
         Opening {
             token,
             ..Opening::default()
@@ -377,7 +390,26 @@ async fn connect_document(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let opening = Opening::new(&document, &parameters, &headers);
-    accept(collab, upgrade, opening)
+    accept(collab, upgrade, Dialect::Ot, opening)
+}
+
+async fn connect_yjs(
+    State(collab): State<Arc<Collab>>,
+    Path(document): Path<String>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let opening = Opening::new(&document, &parameters, &headers);
+    accept(collab, upgrade, Dialect::YWebsocket, opening)
+}
+
+/// Each document on the connection brings its own token.
+async fn connect_hocuspocus(
+    State(collab): State<Arc<Collab>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    accept(collab, upgrade, Dialect::Hocuspocus, Opening::default())
 }
 
 impl Opening {
@@ -430,18 +462,28 @@ fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCod
 
 /// Errors of a connection are told over the WebSocket: a browser cannot see an HTTP answer to it.
 /// While the server drains there is to be no connection at all, and load balancers do see the answer.
-fn accept(collab: Arc<Collab>, upgrade: WebSocketUpgrade, opening: Opening) -> Response {
+fn accept(
+    collab: Arc<Collab>,
+    upgrade: WebSocketUpgrade,
+    dialect: Dialect,
+    opening: Opening,
+) -> Response {
     if collab.registry.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
     let connections = collab.connections.clone();
+    let message_bytes_max = match dialect {
+        Dialect::Ot => collab.settings.message_bytes_max,
+        Dialect::YWebsocket | Dialect::Hocuspocus => collab.settings.update_bytes_max,
+    };
     upgrade
-        .max_message_size(collab.settings.message_bytes_max)
-        .max_frame_size(collab.settings.message_bytes_max)
+        .max_message_size(message_bytes_max)
+        .max_frame_size(message_bytes_max)
         .on_upgrade(move |socket| {
             connections.track_future(connection::run(
                 connection::websocket(socket),
                 collab,
+                dialect,
                 opening,
             ))
         })

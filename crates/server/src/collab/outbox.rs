@@ -179,7 +179,7 @@ impl Drop for Feed {
 fn is_replaceable(event: &Event) -> bool {
     matches!(
         event,
-        Event::Changes { .. } | Event::Presence(_) | Event::Missing { asked: false, .. }
+        Event::Changes { .. } | Event::Presence(_) | Event::Missing { asked: None, .. }
     )
 }
 

@@ -4,9 +4,12 @@
 //! an event stream and requests (`sse.rs`).
 
 mod frame;
+mod hocuspocus;
+mod ot;
 mod reader;
 mod sse;
 mod writer;
+mod yjs;
 
 use std::{
     collections::HashMap,
@@ -16,7 +19,7 @@ use std::{
 use futures_util::{Sink, Stream};
 use motet_document::Start;
 use motet_model::{ClientId, DocumentId, limits};
-use motet_protocol::{ErrorCode, close, ot::Body};
+use motet_protocol::{ErrorCode, close};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -26,12 +29,14 @@ pub(crate) use self::{
 };
 use self::{
     frame::{Broken, Frame},
-    reader::Reader,
+    hocuspocus::Hocuspocus,
+    ot::Ot,
     writer::Writer,
+    yjs::YWebsocket,
 };
 use super::{
     Collab,
-    session::{Session, error},
+    session::{Key, Message, Session},
 };
 
 /// Most bytes of answers that wait for a client which does not read them.
@@ -54,7 +59,7 @@ pub(crate) struct Opening {
 
 /// What reader and writer share.
 struct Shared {
-    sessions: Mutex<HashMap<DocumentId, Arc<Session>>>,
+    sessions: Mutex<HashMap<Key, Arc<Session>>>,
     answers: Mutex<Answers>,
     /// Wakes the writer.
     writer: Arc<Notify>,
@@ -64,13 +69,13 @@ struct Shared {
 
 #[derive(Default)]
 struct Answers {
-    messages: Vec<(Option<DocumentId>, Body)>,
+    messages: Vec<Message>,
     size_bytes: usize,
     close: Option<u16>,
 }
 
 impl Shared {
-    fn sessions(&self) -> MutexGuard<'_, HashMap<DocumentId, Arc<Session>>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<Key, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,13 +84,13 @@ impl Shared {
     }
 
     /// Answers a message. A client that asks without reading the answers is cut off.
-    fn answer(&self, document: Option<DocumentId>, body: Body) {
+    fn answer(&self, message: Message) {
         let mut answers = self.answers();
-        answers.size_bytes += body.len();
+        answers.size_bytes += message.len();
         if answers.size_bytes > ANSWERS_BYTES_MAX {
             answers.close.get_or_insert(close::POLICY);
         } else {
-            answers.messages.push((document, body));
+            answers.messages.push(message);
         }
         drop(answers);
         self.writer.notify_one();
@@ -102,11 +107,27 @@ impl Shared {
         self.answers().close.is_some()
     }
 
-    /// Tells the client why, and ends the connection.
-    fn fail(&self, code: ErrorCode, message: &str) {
-        self.answer(None, error(code, message, None));
-        self.close(code.close_code().unwrap_or(close::BAD_REQUEST));
+    fn session(&self, key: &Key) -> Option<Arc<Session>> {
+        self.sessions().get(key).cloned()
     }
+
+    /// From here on the writer speaks for the session.
+    fn register(&self, session: Arc<Session>) {
+        self.sessions().insert(session.key(), session);
+        // The answer may have come before the writer could know the session.
+        self.writer.notify_one();
+    }
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Positions: JSON.
+    Ot,
+    /// Identities, about one document.
+    YWebsocket,
+    /// Identities, about several documents.
+    Hocuspocus,
 }
 
 /// Serves a connection until either side ends it. Its sessions leave when they are dropped with
@@ -117,6 +138,7 @@ pub(crate) async fn run(
         impl Sink<Frame> + Send + Unpin + 'static,
     ),
     collab: Arc<Collab>,
+    dialect: Dialect,
     opening: Opening,
 ) {
     let shared = Arc::new(Shared {
@@ -129,20 +151,22 @@ pub(crate) async fn run(
         sink,
         shared: Arc::clone(&shared),
         collab: Arc::clone(&collab),
+        has_spoken: false,
     };
     let ended = shared.ended.clone().drop_guard();
     let writer = tokio::spawn(async move {
         let _ended = ended;
         writer.run().await;
     });
-    let single = opening.document;
-    let mut reader = Reader {
-        collab,
-        shared: Arc::clone(&shared),
-        single,
-        claims: None,
-    };
-    reader.run(frames, opening).await;
+    match dialect {
+        Dialect::Ot => reader::run(&mut Ot::new(collab, shared, opening), frames).await,
+        Dialect::YWebsocket => {
+            reader::run(&mut YWebsocket::new(collab, shared, opening), frames).await;
+        }
+        Dialect::Hocuspocus => {
+            reader::run(&mut Hocuspocus::new(collab, shared), frames).await;
+        }
+    }
     // A writer that panicked has been reported by the runtime.
     let _ended = writer.await;
 }

@@ -5,18 +5,15 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{Sink, SinkExt};
 use motet_document::Command;
 use motet_log::DocumentLog;
-use motet_model::{DocumentId, limits};
-use motet_protocol::{
-    ErrorCode, close,
-    ot::{self, Body, ServerMessage},
-};
+use motet_model::limits;
+use motet_protocol::{ErrorCode, ot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Frame, Shared};
 use crate::collab::{
     Collab,
     outbox::End,
-    session::{Next, Session, error},
+    session::{Message, Next, Session},
 };
 
 /// How often the server asks whether the client is still there.
@@ -28,6 +25,8 @@ pub(super) struct Writer<S> {
     pub(super) sink: S,
     pub(super) shared: Arc<Shared>,
     pub(super) collab: Arc<Collab>,
+    /// Something was sent since the last ping.
+    pub(super) has_spoken: bool,
 }
 
 /// The connection cannot be written to any more.
@@ -51,12 +50,23 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
                     Err(Gone) => break,
                 },
                 _ = ping.tick() => {
-                    if self.send(Frame::Ping).await.is_err() {
+                    if self.ping().await.is_err() {
                         break;
                     }
                 }
             }
         }
+    }
+
+    /// Asks for a sign of life, and gives one where only messages count.
+    async fn ping(&mut self) -> Result<(), Gone> {
+        if !std::mem::take(&mut self.has_spoken) {
+            let session = self.shared.sessions().values().next().cloned();
+            let sign = session.and_then(|session| session.sign_of_life());
+            self.send_messages(sign.as_slice()).await?;
+            self.has_spoken = false;
+        }
+        self.send(Frame::Ping).await
     }
 
     /// Sends all that waits. Returns the close code once there is one.
@@ -82,7 +92,11 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
                     more => next = more,
                 }
             }
-            if let Some(end) = taken.end {
+            let refused = match next {
+                Next::End(code) => Some(End::Closed(code)),
+                _ => None,
+            };
+            if let Some(end) = taken.end.or(refused) {
                 self.end(&session, end, &mut messages, &mut close);
             } else if next != Next::Rest {
                 follow.push((session, next));
@@ -101,32 +115,21 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         &self,
         session: &Arc<Session>,
         end: End,
-        messages: &mut Vec<(Option<DocumentId>, Body)>,
+        messages: &mut Vec<Message>,
         close: &mut Option<u16>,
     ) {
         let mut sessions = self.shared.sessions();
         // The client may have joined the document anew.
+        let key = session.key();
         if sessions
-            .get(&session.document)
+            .get(&key)
             .is_some_and(|current| Arc::ptr_eq(current, session))
         {
-            sessions.remove(&session.document);
+            sessions.remove(&key);
         }
         drop(sessions);
         session.end();
-        let code = match end {
-            End::Left => {
-                let left = ot::encode(&ServerMessage::LeftDocument {});
-                messages.push((session.name(), left));
-                close::NORMAL
-            }
-            End::Closed(code) => {
-                messages.push((session.name(), error(code, message_for(code), None)));
-                code.close_code().unwrap_or(close::BAD_REQUEST)
-            }
-            End::Unread => close::POLICY,
-        };
-        if !session.named || end == End::Unread {
+        if let Some(code) = session.farewell(end, messages) {
             close.get_or_insert(code);
         }
     }
@@ -163,14 +166,25 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         Ok(())
     }
 
-    async fn send_messages(&mut self, messages: &[(Option<DocumentId>, Body)]) -> Result<(), Gone> {
+    /// Sends messages: those in JSON that follow one another in one frame, each binary one in its own.
+    async fn send_messages(&mut self, messages: &[Message]) -> Result<(), Gone> {
         if messages.is_empty() {
             return Ok(());
         }
-        let Ok(text) = String::from_utf8(ot::frame(messages)) else {
-            return Err(Gone);
+        self.has_spoken = true;
+        let alike =
+            |a: &Message, b: &Message| matches!((a, b), (Message::Json(..), Message::Json(..)));
+        let sending = async {
+            for group in messages.chunk_by(alike) {
+                let frame = match group {
+                    [Message::Binary(bytes)] => Frame::Binary(bytes.clone()),
+                    json => Frame::Text(text(json).ok_or(Gone)?.into()),
+                };
+                self.sink.feed(frame).await.map_err(|_| Gone)?;
+            }
+            self.sink.flush().await.map_err(|_| Gone)
         };
-        self.send(Frame::Text(text.into())).await
+        timeout(SEND_TIMEOUT, sending).await.unwrap_or(Err(Gone))
     }
 
     async fn send(&mut self, frame: Frame) -> Result<(), Gone> {
@@ -181,14 +195,14 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
     }
 }
 
-fn message_for(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::NotFound => "the document was deleted",
-        ErrorCode::DocumentFull => "the document has as many sessions as it may have",
-        ErrorCode::Forbidden => "access to the document was taken away",
-        ErrorCode::Replaced => "another connection took over this client id",
-        ErrorCode::RevisionAhead => "the document has not reached this revision",
-        ErrorCode::Unavailable => "the document is not available for a moment: come back",
-        _ => "a fault of the server",
-    }
+/// Messages in JSON as one frame.
+fn text(messages: &[Message]) -> Option<String> {
+    let bodies: Vec<_> = messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::Json(document, body) => Some((*document, body.clone())),
+            Message::Binary(_) => None,
+        })
+        .collect();
+    String::from_utf8(ot::frame(&bodies)).ok()
 }

@@ -1,0 +1,309 @@
+//! The dialect of positions: JSON in text frames.
+
+use std::{sync::Arc, time::Duration};
+
+use motet_document::{Command, Selection, Start, Submission};
+use motet_model::{ClientId, DocumentId, limits};
+use motet_protocol::{
+    ErrorCode, close,
+    ot::{self, Body, ClientMessage, Incoming, Refused, ServerMessage},
+};
+use tokio::time::Instant;
+
+use super::{Frame, Opening, Shared, reader::Listener};
+use crate::{
+    auth::{Claims, TokenError},
+    collab::{
+        Collab,
+        session::{Key, Message, Session, Speech, error},
+    },
+};
+
+/// How long a connection may take to authenticate.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most documents that one connection may join.
+const DOCUMENTS_MAX: usize = 100;
+
+pub(super) struct Ot {
+    collab: Arc<Collab>,
+    shared: Arc<Shared>,
+    opening: Opening,
+    /// The document of a connection that holds just one.
+    single: Option<DocumentId>,
+    /// Who the client is, once that is known.
+    claims: Option<Claims>,
+    auth_deadline: Instant,
+}
+
+impl Listener for Ot {
+    fn collab(&self) -> &Arc<Collab> {
+        &self.collab
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    async fn open(&mut self) {
+        if let Some((code, message)) = self.opening.refused.take() {
+            self.fail(code, &message);
+        } else if let Some(token) = self.opening.token.take() {
+            self.authenticate(&token).await;
+        }
+    }
+
+    async fn hear(&mut self, frame: Frame) {
+        match frame {
+            Frame::Text(text) => self.frame(&text).await,
+            _ => {
+                let message = "this dialect is spoken in text frames";
+                self.answer(None, error(ErrorCode::InvalidMessage, message, None));
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let Some(claims) = &self.claims else {
+            return Some(self.auth_deadline);
+        };
+        Some(self.collab.instant(claims.expires_at_ms))
+    }
+
+    async fn fall_due(&mut self) {
+        if self.claims.is_some() {
+            self.fail(ErrorCode::TokenExpired, "the token has expired");
+        } else {
+            self.fail(ErrorCode::Unauthenticated, "no token came in time");
+        }
+    }
+
+    fn fail(&self, code: ErrorCode, message: &str) {
+        self.answer(None, error(code, message, None));
+        self.shared
+            .close(code.close_code().unwrap_or(close::BAD_REQUEST));
+    }
+}
+
+impl Ot {
+    pub(super) fn new(collab: Arc<Collab>, shared: Arc<Shared>, opening: Opening) -> Self {
+        Self {
+            collab,
+            shared,
+            single: opening.document,
+            opening,
+            claims: None,
+            auth_deadline: Instant::now() + AUTH_TIMEOUT,
+        }
+    }
+
+    /// Answers a message.
+    fn answer(&self, document: Option<DocumentId>, body: Body) {
+        self.shared.answer(Message::Json(document, body));
+    }
+
+    async fn frame(&mut self, text: &str) {
+        if self.claims.is_none() && text.len() > limits::UNAUTHENTICATED_BYTES_MAX {
+            let message = "a frame of this size needs authentication first";
+            return self.fail(ErrorCode::TooLarge, message);
+        }
+        match ot::decode(text) {
+            Ok(mut messages) => {
+                // What follows the message that ends a connection is not even read.
+                while !self.shared.is_closing()
+                    && let Some(incoming) = messages.next()
+                {
+                    self.message(incoming).await;
+                }
+            }
+            Err(refused) if refused.code == ErrorCode::TooLarge => {
+                self.fail(refused.code, &refused.message);
+            }
+            Err(refused) => self.refuse(None, &refused),
+        }
+    }
+
+    async fn message(&mut self, incoming: Incoming) {
+        let Incoming { document, message } = incoming;
+        let named = if self.single.is_some() {
+            None
+        } else {
+            document
+        };
+        if self.claims.is_none() && !matches!(message, Ok(ClientMessage::Auth { .. })) {
+            return self.fail(ErrorCode::Unauthenticated, "the first message must be auth");
+        }
+        let message = match message {
+            Ok(message) => message,
+            Err(refused) => return self.refuse(named, &refused),
+        };
+        if let ClientMessage::Auth { token } = message {
+            return self.authenticate(&token).await;
+        }
+        match message {
+            ClientMessage::Join {
+                document,
+                client_id,
+                revision,
+                pending,
+            } => {
+                let start = revision.map_or(Start::Text, |revision| Start::Revision {
+                    revision,
+                    pending,
+                });
+                self.join(document, client_id, start).await;
+            }
+            ClientMessage::Ping => {
+                self.answer(named, ot::encode(&ServerMessage::Pong {}));
+            }
+            message => match self.session(document) {
+                Ok(session) => self.act(&session, message).await,
+                Err(refused) => self.refuse(named, &refused),
+            },
+        }
+    }
+
+    /// The session that a message is about.
+    fn session(&self, document: Option<DocumentId>) -> Result<Arc<Session>, Refused> {
+        let refuse = |code, message: &str| Refused {
+            code,
+            message: message.to_owned(),
+            seq: None,
+        };
+        let Some(document) = document.or(self.single) else {
+            return Err(refuse(ErrorCode::InvalidMessage, "documentId is missing"));
+        };
+        let session = self.shared.session(&Key::Document(document));
+        session.ok_or_else(|| refuse(ErrorCode::NotJoined, "this document was not joined"))
+    }
+
+    async fn act(&self, session: &Arc<Session>, message: ClientMessage) {
+        let id = session.id;
+        let command = match message {
+            ClientMessage::Edit {
+                seq,
+                revision,
+                operation,
+            } => {
+                let submission = Submission::new(revision, seq, operation);
+                Command::Submit {
+                    session: id,
+                    submission,
+                }
+            }
+            ClientMessage::ShortEdit { operation } => {
+                session.started().await;
+                let submission = Submission::unnumbered(session.sent(), operation);
+                Command::Submit {
+                    session: id,
+                    submission,
+                }
+            }
+            ClientMessage::Select {
+                selection,
+                revision,
+            } => {
+                if revision.is_none() {
+                    session.started().await;
+                }
+                let selection = selection.map(|(anchor, head)| Selection { anchor, head });
+                let revision = revision.unwrap_or_else(|| session.sent());
+                Command::Select {
+                    session: id,
+                    selection,
+                    revision,
+                }
+            }
+            ClientMessage::Describe { data } => Command::Describe {
+                session: id,
+                data: data.map(Into::into),
+            },
+            ClientMessage::Leave => {
+                session.tell(Command::Leave { session: id }).await;
+                // What the client says next must not meet the session: it may join anew.
+                return session.ended().await;
+            }
+            ClientMessage::Auth { .. } | ClientMessage::Join { .. } | ClientMessage::Ping => return,
+        };
+        session.tell(command).await;
+    }
+
+    /// Takes a token, and on a connection to one document joins that.
+    async fn authenticate(&mut self, token: &str) {
+        let claims = match self.collab.tokens.verify(token, self.collab.now_ms()) {
+            Ok(claims) => claims,
+            Err(TokenError::Expired) => {
+                return self.fail(ErrorCode::TokenExpired, "the token has expired");
+            }
+            Err(_) => {
+                return self.fail(ErrorCode::Unauthenticated, "the token is not valid");
+            }
+        };
+        if self
+            .claims
+            .as_ref()
+            .is_some_and(|before| before.user_id != claims.user_id)
+        {
+            let message = "the token is another user's";
+            return self.fail(ErrorCode::Unauthenticated, message);
+        }
+        let expires_at = crate::clock::rfc3339(claims.expires_at_ms);
+        let authenticated = ServerMessage::Authenticated {
+            user_id: claims.user_id,
+            expires_at: &expires_at,
+        };
+        self.answer(None, ot::encode(&authenticated));
+        self.claims = Some(claims);
+        if let Some(document) = self.opening.document.take() {
+            let client_id = self.opening.client_id.take();
+            self.join(document, client_id, self.opening.start).await;
+        }
+    }
+
+    async fn join(&mut self, document: DocumentId, client_id: Option<ClientId>, start: Start) {
+        let named = self.single.is_none().then_some(document);
+        let Some(claims) = &self.claims else { return };
+        let count = {
+            let sessions = self.shared.sessions();
+            if sessions.contains_key(&Key::Document(document)) {
+                usize::MAX
+            } else {
+                sessions.len()
+            }
+        };
+        let refused = match (count, self.single) {
+            (_, Some(single)) if single != document => Some(ErrorCode::TooManyDocuments),
+            (usize::MAX, _) => Some(ErrorCode::AlreadyJoined),
+            (DOCUMENTS_MAX.., _) => Some(ErrorCode::TooManyDocuments),
+            _ => None,
+        };
+        if let Some(code) = refused {
+            let message = match code {
+                ErrorCode::AlreadyJoined => "this connection has joined this document",
+                _ => "this connection may join no more documents",
+            };
+            return self.answer(named, error(code, message, None));
+        }
+        let writer = Arc::clone(&self.shared.writer);
+        let speech = Speech::Ot {
+            named: named.is_some(),
+        };
+        let joining = self
+            .collab
+            .join(claims, document, client_id, start, speech, writer);
+        let registered = |session| self.shared.register(session);
+        if let Err(code) = joining.await.map(registered) {
+            let message = match code {
+                ErrorCode::NotFound => "there is no such document",
+                _ => "the document cannot be opened now",
+            };
+            match named {
+                Some(_) => self.answer(named, error(code, message, None)),
+                None => self.fail(code, message),
+            }
+        }
+    }
+
+    fn refuse(&self, named: Option<DocumentId>, refused: &Refused) {
+        self.answer(named, error(refused.code, &refused.message, refused.seq));
+    }
+}

@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
-import { type DocumentOptions, MotetDocument, type SocketConstructor } from '../../src/index.js';
+import {
+  type DocumentOptions,
+  MotetDocument,
+  type Role,
+  type SocketConstructor,
+} from '../../src/index.js';
 
 const BINARY =
   process.env.MOTET_BIN ??
@@ -86,6 +91,12 @@ export class Motet {
   async create(account: Account): Promise<string> {
     const { documentId } = await this.call('POST', 'documents', account.token, { title: 'Test' });
     return documentId as string;
+  }
+
+  /** Shares a document with the account that `register` made under this name. */
+  async share(owner: Account, documentId: string, name: string, role: Role): Promise<void> {
+    const body = { email: `${name}@example.com`, role };
+    await this.call('POST', `documents/${documentId}/grants`, owner.token, body);
   }
 
   open(account: Account, documentId: string, more: Partial<DocumentOptions> = {}): MotetDocument {

@@ -32,7 +32,7 @@ web: client ## Build the web application
 client: node_modules/.package-lock.json ## Build the TypeScript client library
 	npm run --silent build -w @motet/client
 
-node_modules/.package-lock.json: package.json package-lock.json packages/client/package.json packages/web/package.json
+node_modules/.package-lock.json: package.json package-lock.json packages/*/package.json examples/package.json
 	@command -v node >/dev/null || { echo "Node.js 20 or later is needed"; exit 1; }
 	npm ci --no-fund --no-audit
 	@touch $@
@@ -60,6 +60,16 @@ test-browser: web ## Browser tests: the web application in Chromium against the 
 	cargo build --locked -p motet-server
 	npm run --silent test -w @motet/web
 
+.PHONY: test-interop
+test-interop: web ## Other people's clients: Yjs and Hocuspocus providers in Node, the example pages in Chromium
+	cargo build --locked -p motet-server
+	npm run --silent test -w @motet/interop
+	npm run --silent test -w @motet/examples
+
+.PHONY: examples
+examples: client ## Serve the example pages while they are worked on, on http://127.0.0.1:5173
+	npm run --silent dev -w @motet/examples
+
 .PHONY: lint
 lint: client ## Formatting and lints of both languages; warnings are errors
 	scripts/check-layout
@@ -68,6 +78,8 @@ lint: client ## Formatting and lints of both languages; warnings are errors
 	npx --no-install biome ci .
 	npx --no-install tsc -p packages/client --noEmit
 	npx --no-install tsc -p packages/web --noEmit
+	npx --no-install tsc -p packages/interop --noEmit
+	npx --no-install tsc -p examples --noEmit
 
 .PHONY: fmt
 fmt: ## Format everything
@@ -104,4 +116,4 @@ vectors: node_modules/.package-lock.json ## Make vectors/ anew by running quill-
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf node_modules packages/*/dist
+	rm -rf node_modules packages/*/dist examples/dist

@@ -117,6 +117,26 @@ describe.each(PEERS)('%s', (_name, kind) => {
     await until(() => [a, b].every((it) => it.text.toString() === all), 'both have everything');
   });
 
+  test('edits go on through restarts, and none is lost or doubled', async () => {
+    const [a, b] = await open(kind, kind);
+    if (!a || !b) throw new Error('two peers');
+    a.text.insert(0, '|');
+    await until(() => b.text.length === 1, 'b sees where a ends');
+    for (let round = 0; round < 4; round += 1) {
+      for (let n = 0; n < 25; n += 1) {
+        a.text.insert(0, 'a');
+        b.text.insert(b.text.length, 'b');
+        if (n === 12) await motet.end(round % 2 === 0 ? 'SIGKILL' : 'SIGTERM');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await motet.start();
+      await until(() => a.synced() && b.synced(), 'both are back');
+    }
+    const all = `${'a'.repeat(100)}|${'b'.repeat(100)}`;
+    await until(() => [a, b].every((it) => it.text.toString() === all), 'both have everything');
+    expect((await join(kind)).text.toString()).toBe(all);
+  });
+
   test('a large paste arrives whole', async () => {
     const [a, b] = await open(kind, kind);
     if (!a || !b) throw new Error('two peers');

@@ -174,16 +174,12 @@ test.each(SEEDS)('random edits, lost connections and restarts, with seed %i', as
     for (const ot of ots) ot.connect();
   }
 
-  const texts = () => new Set([...peers.map((it) => `${it.text}`), ...ots.map((it) => it.text)]);
   await until(() => ots.every((it) => it.status.saved), 'OT edits are stored', SETTLE_MS_MAX);
-  await until(
-    () => peers.every((it) => it.synced() && (it.unsaved() ?? 0) <= 0) && texts().size === 1,
-    'all see the same',
-    SETTLE_MS_MAX,
-  );
-  const formats = () =>
+  const calm = () => peers.every((it) => it.synced() && (it.unsaved() ?? 0) <= 0);
+  await until(calm, 'the edits of Yjs clients are stored', SETTLE_MS_MAX);
+  const contents = () =>
     new Set([...peers.map(content), ...ots.map((it) => it.content ?? [])].map(canonical));
-  await until(() => formats().size === 1, 'all see the same formats', SETTLE_MS_MAX);
+  await until(() => contents().size === 1, 'all see the same', SETTLE_MS_MAX);
   const all = await stored(documentId);
   for (const ot of ots) expect(ot.content).toEqual(all);
   for (const peer of peers) expect(content(peer)).toEqual(all);

@@ -35,6 +35,14 @@ export interface Peer {
 
 export type Open = (place: Place) => Peer;
 
+/** A provider may give up a socket that is still connecting; in Node that is an error that nobody hears. */
+class Socket extends WebSocket {
+  constructor(url: string | URL, protocols?: string | string[]) {
+    super(url, protocols);
+    this.on('error', () => {});
+  }
+}
+
 /** How soon a provider tries again, in place of its seconds. */
 const RETRY_MS = 50;
 
@@ -55,7 +63,7 @@ export function openYWebsocket({ url, documentId, token }: Place): Peer & {
   const { doc, text } = state();
   const provider = new WebsocketProvider(gateway(url, 'yjs'), documentId, doc, {
     params: { token },
-    WebSocketPolyfill: WebSocket as unknown as typeof globalThis.WebSocket,
+    WebSocketPolyfill: Socket as unknown as typeof globalThis.WebSocket,
     // Peers of one process must meet at the server, not on a channel between them.
     disableBc: true,
   });
@@ -87,7 +95,7 @@ export interface HocuspocusPeer extends Peer {
   askAgain(): void;
 }
 
-interface Socket {
+interface Connection {
   webSocket: unknown;
   status: string;
   connect(): Promise<unknown>;
@@ -110,7 +118,7 @@ interface Provider {
 function peer(
   { doc, text }: ReturnType<typeof state>,
   provider: Provider,
-  socket: Socket,
+  socket: Connection,
   setToken: (token: string) => void,
 ): HocuspocusPeer {
   const { awareness } = provider;
@@ -151,7 +159,7 @@ function peer(
 /** Settings of a socket, for every version. */
 export function socketOptions(url: string) {
   const retry = { delay: RETRY_MS, minDelay: RETRY_MS, maxDelay: RETRY_MS, jitter: false };
-  return { url: gateway(url, 'hocuspocus'), WebSocketPolyfill: WebSocket, ...retry };
+  return { url: gateway(url, 'hocuspocus'), WebSocketPolyfill: Socket, ...retry };
 }
 
 export function openHocuspocus2({ url, documentId, token }: Place): HocuspocusPeer {
@@ -165,7 +173,7 @@ export function openHocuspocus2({ url, documentId, token }: Place): HocuspocusPe
     token: () => shown,
     broadcast: false,
   });
-  return peer(start, provider, socket as unknown as Socket, (next) => {
+  return peer(start, provider, socket as unknown as Connection, (next) => {
     shown = next;
   });
 }
@@ -181,7 +189,7 @@ export function openHocuspocus3({ url, documentId, token }: Place): HocuspocusPe
     token: () => shown,
   });
   provider.attach();
-  return peer(start, provider, socket as unknown as Socket, (next) => {
+  return peer(start, provider, socket as unknown as Connection, (next) => {
     shown = next;
   });
 }
@@ -197,7 +205,7 @@ export function openHocuspocus4({ url, documentId, token }: Place): HocuspocusPe
     token: () => shown,
   });
   provider.attach();
-  return peer(start, provider, socket as unknown as Socket, (next) => {
+  return peer(start, provider, socket as unknown as Connection, (next) => {
     shown = next;
   });
 }

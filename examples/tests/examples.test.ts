@@ -79,7 +79,7 @@ test('CodeMirror, Monaco, Quill with Yjs and the web application share one text'
   const c = await stage.enter(motet.url);
   await app.register(c, { name: 'Carl', email, password });
   await motet.call('POST', `documents/${documentId}/grants`, ada.token, { email, role: 'editor' });
-  await app.openDocument(c, `/documents/${documentId}`);
+  await app.openDocument(c, `/d/${documentId}`);
   const folders = ['codemirror', 'monaco', 'quill-yjs'];
   const others = await Promise.all(folders.map((folder) => open(folder)));
   const all = async () => [

@@ -263,3 +263,30 @@ test('a frame that makes no sense harms only its sender', async () => {
   good.text.insert(0, 'fine');
   await until(() => good.unsaved() === 0, 'the others are served');
 });
+
+describe('a message that is too large', () => {
+  const BYTES_MAX = 65_536;
+  const narrow = new Motet('--message-bytes-max', `${BYTES_MAX}`);
+  let bea: Account;
+
+  beforeAll(async () => {
+    await narrow.start();
+    bea = await narrow.register('bea');
+  });
+  afterAll(() => narrow.destroy());
+
+  test.each(PEERS)('from %s is refused, and the others go on', async (_name, kind) => {
+    const id = await narrow.create(bea);
+    const here = { url: narrow.url, documentId: id, token: bea.token };
+    const [large, other] = [kept(kind(here)), kept(kind(here))];
+    await until(() => large.synced() && other.synced(), 'both are synced');
+    large.text.insert(0, 'x'.repeat(2 * BYTES_MAX));
+    for (let n = 1; n <= 20; n += 1) {
+      other.text.insert(0, '.');
+      await later(50);
+    }
+    expect(other.text.toString()).toBe('.'.repeat(20));
+    const third = kept(kind(here));
+    await until(() => third.text.length === 20, 'a third one sees the others’ edits');
+  });
+});

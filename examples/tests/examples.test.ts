@@ -97,7 +97,7 @@ test('CodeMirror, Monaco, Quill with Yjs and the web application share one text'
     await expect.poll(all).toEqual([text, text, text, text]);
   }
   // The web application shows who is there, and where.
-  await expect.poll(() => c.content()).toContain('Ada');
+  await expect.poll(() => c.content()).toContain('ada');
   for (const page of others) await page.getByTitle('Carl').waitFor();
 });
 

@@ -266,7 +266,7 @@ test('a frame that makes no sense harms only its sender', async () => {
 
 describe('a message that is too large', () => {
   const BYTES_MAX = 65_536;
-  const narrow = new Motet('--message-bytes-max', `${BYTES_MAX}`);
+  const narrow = new Motet('--update-bytes-max', `${BYTES_MAX}`);
   let bea: Account;
 
   beforeAll(async () => {

@@ -1,6 +1,7 @@
 /** Every dialect in one document at once: Yjs providers, OT clients, and a bare socket. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import WebSocket from 'ws';
+import * as Y from 'yjs';
 import { type Delta, normal } from '../../client/src/delta.js';
 import type { MotetDocument } from '../../client/src/index.js';
 import { type Account, Motet, until } from '../../client/tests/support/motet.js';
@@ -119,16 +120,22 @@ test('cursors of OT clients and of Yjs clients are seen by each other', async ()
       ([id, state]) => id !== peer.doc.clientID && state.cursor && state.user?.name === 'ada',
     );
   await until(() => peers.every((it) => cursors(it).length === 1), 'Yjs clients see the OT cursor');
-  peers[0]?.awareness.setLocalStateField('user', { name: 'Ben', color: '#0a7' });
+  const [peer] = peers;
+  if (!peer) throw new Error('there is one');
+  const at = (index: number) =>
+    Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(peer.text, index));
+  peer.awareness.setLocalState({
+    user: { name: 'whoever', color: '#0a7' },
+    cursor: { anchor: at(6), head: at(9) },
+  });
+  // By the name of the account, whatever the client says.
+  const seen = () => [...ot.presence.values()].filter((it) => it.sessionId !== ot.sessionId);
   await until(
-    () => [...ot.presence.values()].some((it) => it.name === 'Ben'),
-    'the OT client sees a Yjs client',
+    () => seen().some((it) => it.name === 'ada' && it.anchor === 6 && it.head === 9),
+    'the OT client sees the cursor of a Yjs client',
   );
-  for (const peer of peers) peer.destroy();
-  await until(
-    () => ![...ot.presence.values()].some((it) => it.name === 'Ben'),
-    'who has left is gone',
-  );
+  for (const it of peers) it.destroy();
+  await until(() => seen().length === 0, 'who has left is gone');
   await ot.destroy();
 });
 

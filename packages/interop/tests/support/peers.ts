@@ -141,6 +141,8 @@ function peer(
     synced: () => provider.isSynced,
     unsaved: () => provider.unsyncedChanges,
     leave: async () => {
+      // One that is just connecting would not tell that it has given up.
+      await until(() => socket.status === 'connected', 'the socket is open');
       socket.disconnect();
       await until(() => socket.status === 'disconnected', 'the socket is closed');
     },

@@ -38,7 +38,7 @@ node_modules/.package-lock.json: package.json package-lock.json packages/*/packa
 	@touch $@
 
 .PHONY: test
-test: test-needs test-rust test-ts test-browser ## Install what the tests need, and pass them all
+test: test-needs test-rust test-ts test-interop test-browser ## Install what the tests need, and pass them all
 
 .PHONY: test-needs
 test-needs: ## Install what the tests need: Chromium and cargo-nextest

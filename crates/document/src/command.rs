@@ -42,6 +42,8 @@ pub enum Start {
         /// the submission can be [reconciled](crate::Reconciliation) if it must be.
         pending: bool,
     },
+    /// Positions, for one submission on this revision. The others are not shown the session.
+    Once(Revision),
     /// Identities: updates, state vectors and awareness of Yjs.
     Identities,
 }

@@ -21,7 +21,9 @@ impl Document {
         start: Start,
     ) {
         let close = |plan: &mut Plan, id, reason| plan.reply(id, Event::Closed(reason));
-        if matches!(start, Start::Revision { revision, .. } if revision > self.head) {
+        if matches!(start, Start::Revision { revision, .. } | Start::Once(revision)
+            if revision > self.head)
+        {
             return close(plan, id, CloseReason::RevisionAhead);
         }
         if let Some(earlier) = self.sessions.by_client(member.user, &client_id) {
@@ -37,7 +39,8 @@ impl Document {
             Start::Revision {
                 revision,
                 pending: true,
-            } => (Dialect::Ot, Delivery::Held(revision)),
+            }
+            | Start::Once(revision) => (Dialect::Ot, Delivery::Held(revision)),
             Start::Revision { .. } => (Dialect::Ot, Delivery::Behind),
             Start::Identities => (Dialect::Yjs, Delivery::Live(planned)),
         };
@@ -47,6 +50,9 @@ impl Document {
         let color = self
             .sessions
             .join(id, member, client_id.clone(), how, now_ms);
+        if matches!(start, Start::Once(_)) {
+            self.sessions.hide(id);
+        }
         let mut joined = Joined {
             revision: planned,
             content: None,
@@ -63,7 +69,9 @@ impl Document {
                 joined.presence = self.sessions.presence(&self.window, Some(id));
             }
             // One that resumes is at an earlier revision; when it has caught up it is sent all.
-            Start::Revision { revision, .. } => joined.revision = revision,
+            Start::Revision { revision, .. } | Start::Once(revision) => {
+                joined.revision = revision;
+            }
             Start::Identities => {
                 joined.awareness = self.sessions.awareness(&self.window, &self.content);
             }

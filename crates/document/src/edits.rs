@@ -52,7 +52,10 @@ impl Document {
         };
         let (author, client_id) = (session.member.user, session.client_id.clone());
         let delivery = session.delivery;
-        if session.member.access != Access::Write || delivery == Delivery::Reconciling {
+        if session.member.access != Access::Write
+            || delivery == Delivery::Reconciling
+            || submission.is_only_on_head()
+        {
             return Route::Plan;
         }
         if delivery == Delivery::Held(submission.base())
@@ -108,6 +111,12 @@ impl Document {
         if let Some(last) = last.filter(|last| submission.seq() == Some(last.seq)) {
             self.acknowledge_again(plan, id, last.seq, last.revision);
             return Ok(());
+        }
+        if submission.is_only_on_head() && revision < self.window.head() {
+            return Err(Reject::Outdated {
+                base: revision,
+                head: self.window.head(),
+            });
         }
         if is_reconciling || self.is_too_far_behind(&submission) {
             return Err(Reject::TooFarBehind {

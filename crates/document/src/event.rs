@@ -136,6 +136,15 @@ pub enum Reject {
         /// The base.
         base: Revision,
     },
+    /// The submission was to be taken on the head only, and its base is an earlier revision. Read the
+    /// document again.
+    #[error("revision {base} is not the document's head, {head}")]
+    Outdated {
+        /// The base.
+        base: Revision,
+        /// The head.
+        head: Revision,
+    },
     /// The delta reaches past the end of the document. Take the edit back.
     #[error("position {position} is out of range: the document is {len_utf16} long")]
     OutOfRange {

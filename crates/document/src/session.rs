@@ -65,6 +65,8 @@ pub(crate) struct Session {
     told: Told,
     /// False once it has been silent for too long.
     present: bool,
+    /// The others are never shown it.
+    hidden: bool,
     /// What it says of itself, if it speaks identities.
     states: States,
     /// How often those who speak identities were told of it, if it does not, and when last.
@@ -207,6 +209,7 @@ impl Sessions {
             heard_ms: now_ms,
             told: Told::Nothing,
             present: true,
+            hidden: false,
             states: States::new(),
             announced: 0,
             announced_ms: 0,
@@ -214,6 +217,13 @@ impl Sessions {
         self.sessions.insert(id, session);
         self.untold = true;
         color
+    }
+
+    /// Nobody is shown the session, which has just joined.
+    pub(crate) fn hide(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            (session.present, session.hidden) = (false, true);
+        }
     }
 
     /// One user has one colour; different users share one only when there are more of them.
@@ -346,7 +356,7 @@ impl Sessions {
     pub(crate) fn heard(&mut self, id: SessionId, now_ms: u64) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.heard_ms = now_ms;
-            if !session.present {
+            if !session.present && !session.hidden {
                 session.present = true;
                 self.untold = true;
             }

@@ -18,6 +18,8 @@ pub struct Submission {
     /// How much of the document the delta needs, however its last operation was written: `Delta`
     /// drops a trailing retain, and a retain past the end is a client's error worth telling.
     extent_utf16: usize,
+    /// It is refused unless its base is the head.
+    only_on_head: bool,
     /// Where the same submission was found in the log, if it was.
     committed_as: Option<Revision>,
 }
@@ -45,8 +47,22 @@ impl Submission {
             seq: None,
             delta,
             extent_utf16,
+            only_on_head: false,
             committed_as: None,
         }
+    }
+
+    /// The same, to be refused unless its base is the head when it is planned.
+    #[must_use]
+    pub fn only_on_head(self) -> Self {
+        Self {
+            only_on_head: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_only_on_head(&self) -> bool {
+        self.only_on_head
     }
 
     /// The revision that the delta stands on now.

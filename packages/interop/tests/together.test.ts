@@ -88,6 +88,10 @@ test('an edit of each dialect is seen by all others', async () => {
   await terminal.open();
   terminal.type('> ');
   await everywhere(`> ${text}`);
+  const clientVersion = ot.revision - 1;
+  const changes = { ops: [{ retain: text.length }, { insert: ' REST' }] };
+  await motet.call('PATCH', `documents/${documentId}/edit`, ada.token, { changes, clientVersion });
+  await everywhere(`> ${text} REST`);
 
   // Formats and embeds too, from either side.
   ot.edit([{ retain: 2, attributes: { bold: true } }, { insert: { image: 'i.png' } }]);
@@ -171,6 +175,11 @@ test.each(SEEDS)('random edits, lost connections and restarts, with seed %i', as
       if (n % 10 === 0) await new Promise((resolve) => setImmediate(resolve));
       if (n === EDITS_PER_ROUND / 2 && round % 2 === 0) ots[below(2)]?.disconnect();
     }
+    const body = { changes: { ops: [{ insert: 'R' }] }, clientVersion: below(3) };
+    await motet.call('PATCH', `documents/${documentId}/edit`, ada.token, body).catch((error) => {
+      // The document may be younger than that.
+      if (!`${error}`.includes('revision_ahead')) throw error;
+    });
     if (round % 2 === 1) {
       await motet.end(round % 4 === 1 ? 'SIGKILL' : 'SIGTERM');
       await motet.start();

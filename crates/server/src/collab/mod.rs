@@ -13,6 +13,7 @@
 //! What a command does (`motet_document`), what a message looks like (`motet_protocol`).
 
 mod connection;
+mod edit;
 mod outbox;
 mod registry;
 mod room;
@@ -49,6 +50,8 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::connection::{Refusal, Uplink};
+pub use self::edit::{EditError, Edited, Overlapping};
+pub(crate) use self::session::code;
 use self::{
     connection::{Dialect, Opening, Uplinks},
     outbox::{Feed, Outbox},

@@ -64,6 +64,32 @@ pub(super) struct Listed {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Edit {
+    changes: Box<RawValue>,
+    client_version: Revision,
+    /// Only if `client_version` is the head.
+    #[serde(default)]
+    strict: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Edited {
+    new_version: Revision,
+    conflicts: Vec<Conflict>,
+}
+
+/// A change that somebody else made at the same place in the meantime.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Conflict {
+    revision: Revision,
+    user_id: UserId,
+    operation: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
 pub(super) struct NewGrant {
     email: String,
     role: String,
@@ -308,4 +334,34 @@ async fn managed(app: &App, caller: UserId, id: DocumentId) -> Result<(), ApiErr
     } else {
         Err(ApiError::forbidden("only the owner may do this"))
     }
+}
+
+/// The same way as a submission over a socket: it is moved over what was committed meanwhile, or merged.
+pub(super) async fn edit(
+    State(app): State<Arc<App>>,
+    Caller(claims): Caller,
+    DocumentPath(id): DocumentPath,
+    Body(Edit {
+        changes,
+        client_version,
+        strict,
+    }): Body<Edit>,
+) -> Result<Json<Edited>, ApiError> {
+    let operation = motet_ot::decode(changes.get().as_bytes())
+        .map_err(|error| ApiError::invalid(format!("changes: {error}")))?;
+    let edited = app
+        .collab
+        .edit(&claims, id, client_version, operation, strict)
+        .await?;
+    let conflicts = edited.overlapping.into_iter().filter_map(|change| {
+        Some(Conflict {
+            revision: change.revision,
+            user_id: change.author,
+            operation: serde_json::from_slice(&change.delta).ok()?,
+        })
+    });
+    Ok(Json(Edited {
+        new_version: edited.revision,
+        conflicts: conflicts.collect(),
+    }))
 }

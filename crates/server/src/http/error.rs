@@ -10,11 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use motet_catalog::CatalogError;
+use motet_document::Reject;
+use motet_protocol::ErrorCode;
 use serde_json::json;
 
 use crate::{
     auth::{Busy, TokenError},
-    collab::{CollabError, Refusal},
+    collab::{CollabError, EditError, Refusal},
     entropy,
 };
 
@@ -104,6 +106,29 @@ impl ApiError {
     fn failed(cause: &dyn std::error::Error) -> Self {
         tracing::error!(error = %cause, cause = ?cause.source(), "a request failed");
         Self::unavailable()
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> Self {
+        let code = match error {
+            EditError::Refused(ErrorCode::NotFound) => return Self::not_found("document"),
+            EditError::Refused(ErrorCode::RevisionAhead) => ErrorCode::RevisionAhead,
+            EditError::Refused(_) | EditError::Unknown => return Self::unavailable(),
+            EditError::Rejected(reject) => match reject {
+                Reject::Outdated { .. } => {
+                    return Self::new(StatusCode::CONFLICT, "outdated", reject.to_string());
+                }
+                Reject::ReadOnly => return Self::forbidden("the caller may not edit"),
+                reject => crate::collab::code(&reject),
+            },
+        };
+        let status = match code {
+            ErrorCode::DocumentTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::Internal => return Self::failed(&error),
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, code.as_str(), error.to_string())
     }
 }
 

@@ -45,7 +45,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         declared_json(request.headers())?;
         let bytes = Bytes::from_request(request, app).await.map_err(|error| {
             match axum::response::IntoResponse::into_response(error).status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large("the body is over 64 KiB"),
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large("the body is over its limit"),
                 _ => ApiError::invalid("the body could not be read"),
             }
         })?;

@@ -17,10 +17,10 @@ use axum::{
     extract::{DefaultBodyLimit, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware,
-    routing::{delete, get, post},
+    routing::{delete, get, patch, post},
 };
 use motet_catalog::Catalog;
-use motet_model::Clock;
+use motet_model::{Clock, limits};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub(crate) use self::accounts::Account;
@@ -78,6 +78,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             get(documents::grants).post(documents::grant),
         )
         .route("/documents/{id}/grants/{user}", delete(documents::revoke))
+        .route(
+            "/documents/{id}/edit",
+            patch(documents::edit).layer(DefaultBodyLimit::max(limits::MESSAGE_BYTES_MAX)),
+        )
         .route("/documents/{id}/events", get(live::events))
         .route("/documents/{id}/messages", post(live::messages))
         .fallback(async || ApiError::not_found("endpoint"))

@@ -228,7 +228,8 @@ impl Session {
     }
 }
 
-fn code(reject: &Reject) -> ErrorCode {
+/// The code of a refusal.
+pub(crate) fn code(reject: &Reject) -> ErrorCode {
     match reject {
         Reject::ReadOnly => ErrorCode::ReadOnly,
         Reject::RevisionAhead { .. } => ErrorCode::RevisionAhead,

@@ -454,14 +454,20 @@ impl Document {
 
     fn set_access(&mut self, plan: &mut Plan, user: motet_model::UserId, access: Option<Access>) {
         for id in self.sessions.of_user(user) {
-            let event = if let Some(access) = access {
-                self.sessions.set_access(id, access);
-                Event::AccessChanged(access)
-            } else {
+            let Some(access) = access else {
                 self.sessions.leave(id);
-                Event::Closed(CloseReason::Forbidden)
+                plan.reply(id, Event::Closed(CloseReason::Forbidden));
+                continue;
             };
-            plan.reply(id, event);
+            self.sessions.set_access(id, access);
+            plan.reply(id, Event::AccessChanged(access));
+            let dialect = self.sessions.get(id).map(|session| session.dialect);
+            if access == Access::Write && dialect == Some(Dialect::Yjs) {
+                // Told what the document has, the client sends what it has besides: edits that were
+                // refused, on which its next ones stand.
+                let made = self.content.replica().state_vector();
+                self.bring(plan, id, &made, true);
+            }
         }
     }
 

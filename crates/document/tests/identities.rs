@@ -417,6 +417,26 @@ fn cursors_of_both_dialects_see_one_another() {
     assert!(gone, "{events:?}");
 }
 
+#[test]
+fn who_may_write_again_is_asked_for_what_was_refused() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Read, Start::Identities);
+    let mut peer = Replica::default();
+    let refused = peer.apply_delta(ROOT, &typed(0, "a"), 5).unwrap();
+    assert_eq!(rejected(&bench.update(1, refused)), Some(Reject::ReadOnly));
+    let events = bench.run(vec![Command::SetAccess {
+        user: UserId::from_bytes([1; 16]),
+        access: Some(Access::Write),
+    }]);
+    let asked = events.iter().find_map(|(_, event)| match event {
+        Event::Missing { asked, .. } => asked.clone(),
+        _ => None,
+    });
+    let known = motet_crdt::decode_state_vector(&asked.unwrap()).unwrap();
+    bench.update(1, peer.encode_update(&known, Version::V1));
+    assert_eq!(bench.text(), "a");
+}
+
 /// A submission goes through a rebuilt base; returns its session's events.
 fn reconcile(bench: &mut Bench, n: u8, submission: Submission) -> Vec<(SessionId, Event)> {
     let route = bench.document.route(session(n), &submission);

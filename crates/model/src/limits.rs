@@ -9,8 +9,11 @@ pub const CLIENT_ID_BYTES_MAX: usize = 64;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// Largest message that a client which speaks identities may send: it cannot send in parts what it did
-/// offline.
-pub const UPDATE_BYTES_MAX: usize = 32 << 20;
+/// offline. To read one takes up to some twenty times its size for a moment.
+pub const UPDATE_BYTES_MAX: usize = 16 << 20;
+
+/// Largest state vector that such a client may send.
+pub const STATE_VECTOR_BYTES_MAX: usize = 1 << 20;
 
 /// Most bytes and messages that wait for the authentication of a document's client.
 pub const UNAUTHENTICATED_QUEUE_BYTES_MAX: usize = 1 << 20;

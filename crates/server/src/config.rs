@@ -96,7 +96,7 @@ pub struct Flags {
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     message_bytes_max: Option<usize>,
-    /// Largest message of a Yjs client, which sends all that it did offline in one [default: 33554432]
+    /// Largest message of a Yjs client, which sends all that it did offline in one [default: 16777216]
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     update_bytes_max: Option<usize>,

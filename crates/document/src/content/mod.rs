@@ -213,6 +213,13 @@ impl Content {
         // Only a try tells; and a replica cannot go back.
         let mut tried = self.clone();
         let merged = tried.merge_within(update, bounds)?;
+        tried.weighed_bytes = tried.replica.size_bytes();
+        tried.since_bytes = 0;
+        check(
+            tried.weighed_bytes,
+            bounds.replica_bytes_max,
+            "bytes of memory",
+        )?;
         *self = tried;
         Ok(merged)
     }
@@ -257,9 +264,10 @@ impl Content {
         check(size_bytes, bounds.replica_bytes_max, "bytes of memory")
     }
 
-    /// Whether the text stays within its bounds whatever an update of so many bytes does.
+    /// Whether text and replica stay within their bounds whatever an update of so many bytes does.
     fn fits(&self, update_bytes: usize, bounds: &Bounds) -> bool {
-        /// A byte of text takes up to six in JSON, and what has a format or is an embed some more.
+        /// A byte of text takes up to six in JSON, and what has a format or is an embed some more; and a
+        /// run in the replica takes two bytes of an update at least.
         const BYTES_PER_BYTE: usize = 80;
         // It may bring in what has been waiting.
         let update_bytes = update_bytes + self.replica.pending_bytes();
@@ -267,7 +275,9 @@ impl Content {
         let stretches = 2 * (self.replica.runs() + self.text.len_utf16() / 256 + update_bytes);
         let formats = stretches.saturating_mul(update_bytes.min(1 << 20));
         let grown = formats.saturating_add(update_bytes.saturating_mul(BYTES_PER_BYTE));
-        self.text.len_utf16() + update_bytes <= bounds.len_utf16_max
+        let known_bytes = self.weighed_bytes + self.since_bytes * BYTES_PER_BYTE;
+        known_bytes + update_bytes.saturating_mul(BYTES_PER_BYTE) <= bounds.replica_bytes_max
+            && self.text.len_utf16() + update_bytes <= bounds.len_utf16_max
             && self.text.size_bytes().saturating_add(grown) <= bounds.text_bytes_max
     }
 

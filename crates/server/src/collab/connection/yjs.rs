@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use motet_crdt::{DecodeError, SyncMessage, decode_awareness, decode_state_vector};
 use motet_document::{AwarenessState, Command, Start};
+use motet_model::limits;
 use motet_protocol::{ErrorCode, close, yjs};
 use tokio::time::Instant;
 
@@ -163,6 +164,9 @@ pub(super) async fn take(
     let id = session.id;
     let command = match message {
         yjs::Message::Sync(SyncMessage::Step1(state_vector)) => {
+            if state_vector.len() > limits::STATE_VECTOR_BYTES_MAX {
+                return Err(DecodeError::TooLarge);
+            }
             let state_vector = decode_state_vector(state_vector)?;
             speech.restart();
             Command::Sync {

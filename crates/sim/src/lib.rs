@@ -1,9 +1,9 @@
 //! A deterministic simulator: the real document logic and the real client logic on a virtual clock,
 //! network and disk.
 //!
-//! `world.rs` runs one seed; `server.rs` is a server around the real `Document`, with a disk that can
-//! lose power; `agent.rs` drives the real TypeScript core in a Node process, one request at a time;
-//! `random.rs` is the only source of chance. The same seed gives the same run, event for event.
+//! `world.rs` runs one seed; `server.rs` is a server around the real `Document`, which can lose power;
+//! `disk.rs` is what it has then; `agent.rs` drives the real TypeScript core in a Node process, one request
+//! at a time; `random.rs` is the only source of chance. The same seed gives the same run, event for event.
 //!
 //! # What is checked
 //!
@@ -17,6 +17,7 @@
 //! Sockets, queues and tasks of the server: its own tests run those as they are.
 
 mod agent;
+mod disk;
 mod random;
 mod server;
 mod world;

@@ -3,27 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 
 use motet_document::{
-    Access, Command, Document, Event, Member, Plan, Presence, Reconciliation, Reject, Route,
-    Selection, Settings, Start, Submission,
+    Access, Command, Document, Event, Member, Plan, Presence, Reject, Selection, Settings, Start,
+    Submission,
 };
-use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, UserId};
+use motet_model::{Change, Checkpoint, ClientId, Revision, SessionId, UserId};
 use motet_protocol::ot::{self, ClientMessage};
 use serde_json::{Value, json};
 
-/// What the disk holds: it survives a crash.
-#[derive(Debug, Default)]
-pub(crate) struct Disk {
-    pub(crate) log: Vec<Change>,
-    pub(crate) checkpoint: Option<Checkpoint>,
-}
+use crate::disk::Disk;
 
 /// A running server. A crash drops it.
 #[derive(Debug)]
 pub(crate) struct Server {
     document: Document,
     settings: Settings,
-    /// How many submissions went by their identities.
-    pub(crate) reconciled: u64,
     inbox: Vec<Command>,
     /// The plan whose append is under way.
     pub(crate) planned: Option<Plan>,
@@ -38,18 +31,11 @@ pub(crate) type Outgoing = (SessionId, Value);
 impl Server {
     /// Opens the document from the disk, as a server does.
     pub(crate) fn open(disk: &Disk, settings: Settings) -> Result<Self, String> {
-        let id = DocumentId::from_bytes([1; 16]);
-        let mut document = Document::open(id, disk.checkpoint.as_ref(), settings.clone())
-            .map_err(|error| error.to_string())?;
-        let from = usize::try_from(document.head().get()).unwrap_or(usize::MAX);
-        document
-            .replay(disk.log[from..].to_vec())
-            .map_err(|error| error.to_string())?;
+        let document = disk.open(&settings)?;
         document.content().assert_invariants();
         Ok(Self {
             document,
             settings,
-            reconciled: 0,
             inbox: Vec::new(),
             planned: None,
             clients: HashMap::new(),
@@ -156,7 +142,8 @@ impl Server {
                 self.inbox = std::iter::once(command).chain(inbox).collect();
                 break;
             }
-            commands.push(self.prepare(command, disk)?);
+            let (command, _) = disk.prepare(&mut self.document, &self.settings, command)?;
+            commands.push(command);
         }
         self.planned = Some(self.document.plan(now_ms, commands));
         Ok(true)
@@ -165,70 +152,6 @@ impl Server {
     fn follows_a_join(&self, command: &Command) -> bool {
         matches!(command, Command::Submit { session, submission }
             if self.document.is_far(submission) && !self.document.has_session(*session))
-    }
-
-    /// What a submission from before the window needs, with the disk at hand.
-    fn prepare(&mut self, command: Command, disk: &Disk) -> Result<Command, String> {
-        let Command::Submit {
-            session,
-            mut submission,
-        } = command
-        else {
-            return Ok(command);
-        };
-        match self.document.route(session, &submission) {
-            Route::Plan => {}
-            Route::Advance(author, client_id) => {
-                let changes = slice(disk, submission.base(), self.document.window_start());
-                let advanced = submission.advance(author, &client_id, changes);
-                advanced.map_err(|error| error.to_string())?;
-            }
-            Route::Reconcile(author, client_id) => {
-                let later = slice(
-                    disk,
-                    submission.base(),
-                    Revision::new(disk.log.len() as u64),
-                );
-                let base = submission.base();
-                let at = later
-                    .iter()
-                    .position(|it| submission.is(author, &client_id, it));
-                let reconciliation = match at {
-                    Some(at) if later[at].merged => {
-                        let committed = self.rebuild(disk, base.plus(at as u64 + 1))?;
-                        let base = self.rebuild(disk, base)?;
-                        Reconciliation::merged(base, committed, submission, &later[at])
-                            .map_err(|error| error.to_string())?
-                    }
-                    Some(_) => Reconciliation::moved(submission),
-                    None => {
-                        let base = self.rebuild(disk, base)?;
-                        Reconciliation::new(base, submission, session)
-                    }
-                };
-                self.reconciled += 1;
-                return Ok(Command::Reconcile {
-                    session,
-                    reconciliation: Box::new(reconciliation),
-                });
-            }
-        }
-        Ok(Command::Submit {
-            session,
-            submission,
-        })
-    }
-
-    /// The document as it was at a revision.
-    fn rebuild(&self, disk: &Disk, at: Revision) -> Result<Document, String> {
-        let settings = self.settings.clone();
-        let checkpoint = disk.checkpoint.as_ref().filter(|it| it.revision <= at);
-        let mut document = Document::open(self.document.id(), checkpoint, settings)
-            .map_err(|error| error.to_string())?;
-        let changes = slice(disk, document.head(), at).to_vec();
-        let replayed = document.replay(changes);
-        replayed.map_err(|error| error.to_string())?;
-        Ok(document)
     }
 
     /// The append is durable: publish.
@@ -289,7 +212,7 @@ impl Server {
                 }
                 Event::ReadLog { after, through } => {
                     let mut revision = after;
-                    for one in slice(disk, after, through) {
+                    for one in disk.slice(after, through) {
                         revision = revision.next();
                         say(change(&client, revision, None, one));
                     }
@@ -334,12 +257,6 @@ impl Server {
         }
         messages
     }
-}
-
-/// The changes after one revision, up to another.
-fn slice(disk: &Disk, after: Revision, through: Revision) -> &[Change] {
-    let place = |revision: Revision| usize::try_from(revision.get()).unwrap_or(usize::MAX);
-    &disk.log[place(after)..place(through)]
 }
 
 fn change(

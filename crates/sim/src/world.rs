@@ -9,11 +9,7 @@ use motet_document::Settings;
 use motet_model::SessionId;
 use serde_json::{Value, json};
 
-use crate::{
-    Agent,
-    random::Random,
-    server::{Disk, Server},
-};
+use crate::{Agent, disk::Disk, random::Random, server::Server};
 
 /// How long the trouble lasts, in virtual ms.
 const TROUBLE_MS: u64 = 40_000;

@@ -1,0 +1,121 @@
+//! What survives a crash, and what a server makes of it.
+
+use motet_document::{Command, Document, Reconciliation, Route, Settings};
+use motet_model::{Change, Checkpoint, DocumentId, Revision};
+
+/// The one document that there is.
+const ID: DocumentId = DocumentId::from_bytes([1; 16]);
+
+/// What the disk holds.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) log: Vec<Change>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// How a command was made ready to be planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As it came.
+    Asis,
+    /// It was moved over changes of the log.
+    Advanced,
+    /// It was made at its base, to be merged by its identities.
+    Reconciled,
+    /// It was found in the log, where it had been reconciled or moved before.
+    Found,
+}
+
+impl Disk {
+    /// Opens the document, as a server does.
+    pub(crate) fn open(&self, settings: &Settings) -> Result<Document, String> {
+        self.rebuild(settings, Revision::new(self.log.len() as u64))
+    }
+
+    /// The document as it was at a revision.
+    pub(crate) fn rebuild(&self, settings: &Settings, at: Revision) -> Result<Document, String> {
+        let checkpoint = self.checkpoint.as_ref().filter(|it| it.revision <= at);
+        self.replay(settings, checkpoint, at)
+    }
+
+    fn replay(
+        &self,
+        settings: &Settings,
+        checkpoint: Option<&Checkpoint>,
+        at: Revision,
+    ) -> Result<Document, String> {
+        let mut document =
+            Document::open(ID, checkpoint, settings.clone()).map_err(|error| error.to_string())?;
+        let changes = self.slice(document.head(), at).to_vec();
+        let replayed = document.replay(changes);
+        replayed.map_err(|error| error.to_string())?;
+        Ok(document)
+    }
+
+    /// The changes after one revision, up to another.
+    pub(crate) fn slice(&self, after: Revision, through: Revision) -> &[Change] {
+        let place = |revision: Revision| usize::try_from(revision.get()).unwrap_or(usize::MAX);
+        &self.log[place(after)..place(through)]
+    }
+
+    /// What a submission from before the window needs.
+    pub(crate) fn prepare(
+        &self,
+        document: &mut Document,
+        settings: &Settings,
+        command: Command,
+    ) -> Result<(Command, Way), String> {
+        let Command::Submit {
+            session,
+            mut submission,
+        } = command
+        else {
+            return Ok((command, Way::Asis));
+        };
+        let (author, client_id) = match document.route(session, &submission) {
+            Route::Plan => {
+                let command = Command::Submit {
+                    session,
+                    submission,
+                };
+                return Ok((command, Way::Asis));
+            }
+            Route::Advance(author, client_id) => {
+                let changes = self.slice(submission.base(), document.window_start());
+                let advanced = submission.advance(author, &client_id, changes);
+                advanced.map_err(|error| error.to_string())?;
+                let command = Command::Submit {
+                    session,
+                    submission,
+                };
+                return Ok((command, Way::Advanced));
+            }
+            Route::Reconcile(author, client_id) => (author, client_id),
+        };
+        let base = submission.base();
+        let later = self.slice(base, Revision::new(self.log.len() as u64));
+        let found = later
+            .iter()
+            .position(|it| submission.is(author, &client_id, it));
+        let (reconciliation, way) = match found {
+            Some(at) if later[at].merged => {
+                let committed = self.rebuild(settings, base.plus(at as u64 + 1))?;
+                let base = self.rebuild(settings, base)?;
+                let merged = Reconciliation::merged(base, committed, submission, &later[at]);
+                (merged.map_err(|error| error.to_string())?, Way::Found)
+            }
+            Some(_) => (Reconciliation::moved(submission), Way::Found),
+            None => {
+                let base = self.rebuild(settings, base)?;
+                let made = Reconciliation::new(base, submission, session);
+                (made, Way::Reconciled)
+            }
+        };
+        let reconciliation = Box::new(reconciliation);
+        let command = Command::Reconcile {
+            session,
+            reconciliation,
+        };
+        Ok((command, way))
+    }
+}

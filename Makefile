@@ -90,6 +90,10 @@ fmt: ## Format everything
 sim: client ## Simulate many seeds: make sim SEEDS=100000, or replay one: make sim SEED=42
 	cargo run --release --locked -p motet-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
+.PHONY: merges
+merges: ## Simulate many offline merges: make merges MERGES=1000000, or replay one: make merges MERGE=42
+	cargo run --release --locked -p motet-sim -- --merges $(if $(MERGE),--seed $(MERGE),--seeds $(or $(MERGES),100000))
+
 .PHONY: bench
 bench: build ## Benchmarks: per operation, through the document, and end to end on loopback
 	cargo bench --locked -p motet-ot -p motet-document --benches

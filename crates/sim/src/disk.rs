@@ -38,6 +38,11 @@ impl Disk {
         self.replay(settings, checkpoint, at)
     }
 
+    /// The document as its log alone makes it.
+    pub(crate) fn replay_all(&self, settings: &Settings) -> Result<Document, String> {
+        self.replay(settings, None, Revision::new(self.log.len() as u64))
+    }
+
     fn replay(
         &self,
         settings: &Settings,

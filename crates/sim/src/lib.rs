@@ -5,6 +5,9 @@
 //! `disk.rs` is what it has then; `agent.rs` drives the real TypeScript core in a Node process, one request
 //! at a time; `random.rs` is the only source of chance. The same seed gives the same run, event for event.
 //!
+//! `merges.rs` leaves out the network and Node to simulate very many offline merges: `offline.rs` holds their
+//! clients, `markers.rs` texts in which nothing is lost or doubled unnoticed.
+//!
 //! # What is checked
 //!
 //! - **convergence**: when all is quiet, every client and the log hold the same content.
@@ -18,9 +21,13 @@
 
 mod agent;
 mod disk;
+mod markers;
+mod merges;
+mod offline;
 mod random;
 mod server;
 mod world;
 
 pub use agent::Agent;
+pub use merges::{Routes, merge};
 pub use world::{Failure, run};

@@ -2,13 +2,16 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use clap::Parser;
-use motet_sim::{Agent, Failure, run};
+use motet_sim::{Agent, Failure, Routes, merge, run};
 
-/// Simulates clients, network, server and disk.
+/// Simulates clients, network, server and disk, or with `--merges` just offline merges.
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds to run
@@ -20,6 +23,9 @@ struct Arguments {
     /// Run just this seed
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Clients that were offline come back: many more seeds a second, and no Node
+    #[arg(long)]
+    merges: bool,
     /// Where the story of a failing seed is written
     #[arg(long, default_value = "target/sim")]
     stories: PathBuf,
@@ -31,35 +37,57 @@ fn main() -> anyhow::Result<()> {
         Some(seed) => seed..seed + 1,
         None => arguments.from..arguments.from + arguments.seeds,
     };
+    let count = seeds.end - seeds.start;
     let next = AtomicU64::new(seeds.start);
+    let routes = Mutex::new(Routes::default());
     let threads = std::thread::available_parallelism()
         .map_or(1, Into::into)
         .min(8);
     let failures = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| work(&next, seeds.end)))
-            .collect();
+        let work = || {
+            if arguments.merges {
+                Ok(work_on_merges(&next, seeds.end, &routes))
+            } else {
+                work(&next, seeds.end)
+            }
+        };
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let mut failures = Vec::new();
         for worker in workers {
             failures.extend(worker.join().expect("a worker panicked")?);
         }
         anyhow::Ok(failures)
     })?;
+    let (name, again) = if arguments.merges {
+        ("merge", "merges MERGE")
+    } else {
+        ("seed", "sim SEED")
+    };
     for Failure { seed, what, trace } in &failures {
         std::fs::create_dir_all(&arguments.stories)?;
-        let story = arguments.stories.join(format!("seed-{seed}.txt"));
+        let story = arguments.stories.join(format!("{name}-{seed}.txt"));
         std::fs::write(&story, trace)?;
         print(&format!(
-            "seed {seed}: {what}\n  the story: {}",
+            "{name} {seed}: {what}\n  the story: {}",
             story.display()
         ));
-        print(&format!("  again: make sim SEED={seed}"));
+        print(&format!("  again: make {again}={seed}"));
     }
-    print(&format!(
-        "{} seeds, {} failed",
-        seeds.end - seeds.start,
-        failures.len()
-    ));
+    if arguments.merges {
+        let routes = routes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Routes {
+            returns,
+            moved,
+            merged,
+            repeated,
+            updates,
+        } = routes;
+        print(&format!(
+            "{returns} returns; submissions: {moved} moved, {merged} merged by identities, \
+             {repeated} asked again; {updates} updates"
+        ));
+    }
+    print(&format!("{count} {name}s, {} failed", failures.len()));
     anyhow::ensure!(failures.is_empty(), "some seeds failed");
     Ok(())
 }
@@ -77,6 +105,22 @@ fn work(next: &AtomicU64, end: u64) -> anyhow::Result<Vec<Failure>> {
             failures.push(*failure);
             // A core that threw has ended.
             agent = Agent::start()?;
+        }
+    }
+}
+
+/// The same for merges.
+fn work_on_merges(next: &AtomicU64, end: u64, routes: &Mutex<Routes>) -> Vec<Failure> {
+    let (mut failures, mut taken) = (Vec::new(), Routes::default());
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= end {
+            *routes.lock().unwrap_or_else(PoisonError::into_inner) += taken;
+            return failures;
+        }
+        match merge(seed) {
+            Ok(routes) => taken += routes,
+            Err(failure) => failures.push(*failure),
         }
     }
 }

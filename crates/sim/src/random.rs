@@ -28,4 +28,17 @@ impl Random {
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
+
+    /// A place below `n`, or 0.
+    pub(crate) fn index(&mut self, n: usize) -> usize {
+        let n = u64::try_from(n.max(1)).unwrap_or(u64::MAX);
+        usize::try_from(self.below(n)).unwrap_or(0)
+    }
+
+    /// Puts the items in another order.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.index(last + 1));
+        }
+    }
 }

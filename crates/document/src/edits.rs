@@ -7,7 +7,7 @@ use motet_ot::Delta;
 use crate::{
     Access, Document, Event, Plan, Reconciliation, Reject, Submission,
     clients::Last,
-    content::{ContentError, text::TextError},
+    content::{ContentError, NO_UPDATE, text::TextError},
     presence,
     reconciliation::Outcome,
     session::Delivery,
@@ -251,7 +251,7 @@ impl Document {
         }
         let merged = self.content.merge(&update, &self.settings.bounds())?;
         let (delta, update) = merged.map_or_else(
-            || (Delta::new(), Bytes::new()),
+            || (Delta::new(), NO_UPDATE),
             |merged| (merged.delta, merged.update),
         );
         let operation = content.lead_to(&self.content)?;

@@ -554,6 +554,29 @@ fn a_merge_that_is_refused_lets_its_session_catch_up() {
     assert!(catches_up, "{events:?}");
 }
 
+#[test]
+fn a_merge_that_brings_nothing_is_an_update_too() {
+    let mut bench = Bench::new(Settings {
+        window_changes_max: 1,
+        ..Settings::default()
+    });
+    bench.join(1, Access::Write, Start::Text);
+    bench.submit(1, 1, 0, &typed(0, "abc"));
+    let delete = Delta::new().delete(1);
+    bench.submit(1, 2, 1, &delete);
+    bench.submit(1, 3, 2, &typed(0, "x"));
+    bench.join(3, Access::Write, Start::Identities);
+    bench.join(2, Access::Write, held(1));
+    let events = reconcile(&mut bench, 2, submission(1, 1, &delete));
+    let mut peer = bench.document.content().replica().clone();
+    let sent = updates(&events, 3);
+    assert_eq!(sent.len(), 1);
+    peer.apply_update(&sent[0], Version::V1).unwrap();
+    assert_eq!(peer.text(ROOT), "xbc");
+    let again = open(&bench.log, &bench.settings);
+    assert_eq!(known(&again), known(&bench.document));
+}
+
 /// The text of a document.
 fn text_of(document: &Delta) -> String {
     let mut replica = Replica::default();

@@ -29,6 +29,9 @@ pub const OT_CLIENT: Client = 1 << 32;
 /// The name of the root that clients which speak positions edit, unless a document has another.
 pub const ROOT: &str = "content";
 
+/// The update v1 of a change that makes and deletes nothing; without any bytes it would be none.
+pub(crate) const NO_UPDATE: Bytes = Bytes::from_static(&[0, 0]);
+
 /// How much a document may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {

@@ -1,7 +1,9 @@
 //! What survives a crash, and what a server makes of it.
 
-use motet_document::{Command, Document, Reconciliation, Route, Settings};
+use motet_crdt::{IdSet, StateVector};
+use motet_document::{Command, Document, Reconciliation, Route, Settings, content::ROOT};
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
+use motet_ot::Delta;
 
 /// The one document that there is.
 const ID: DocumentId = DocumentId::from_bytes([1; 16]);
@@ -11,6 +13,16 @@ const ID: DocumentId = DocumentId::from_bytes([1; 16]);
 pub(crate) struct Disk {
     pub(crate) log: Vec<Change>,
     pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// All that a document knows, whatever way it came to that.
+fn known(document: &Document) -> (Delta, StateVector, IdSet) {
+    let replica = document.content().replica();
+    (
+        replica.to_delta(ROOT),
+        replica.state_vector(),
+        replica.deleted(),
+    )
 }
 
 /// How a command was made ready to be planned.
@@ -39,7 +51,7 @@ impl Disk {
     }
 
     /// The document as its log alone makes it.
-    pub(crate) fn replay_all(&self, settings: &Settings) -> Result<Document, String> {
+    fn replay_all(&self, settings: &Settings) -> Result<Document, String> {
         self.replay(settings, None, Revision::new(self.log.len() as u64))
     }
 
@@ -61,6 +73,25 @@ impl Disk {
     pub(crate) fn slice(&self, after: Revision, through: Revision) -> &[Change] {
         let place = |revision: Revision| usize::try_from(revision.get()).unwrap_or(usize::MAX);
         &self.log[place(after)..place(through)]
+    }
+
+    /// Checks that `document` is what the log makes, alone and after the checkpoint.
+    pub(crate) fn check(&self, settings: &Settings, document: &Document) -> Result<(), String> {
+        let mut others = vec![("its log", self.replay_all(settings)?)];
+        if self.checkpoint.is_some() {
+            others.push(("its checkpoint", self.open(settings)?));
+        }
+        let here = known(document);
+        for (how, other) in others {
+            other.content().assert_invariants();
+            let there = known(&other);
+            if there != here {
+                return Err(format!(
+                    "made from {how} the document is {there:?}, not {here:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// What a submission from before the window needs.

@@ -1,4 +1,5 @@
-//! Texts in which every character and embed is there once, so that it shows when one is lost or doubled.
+//! Texts in which every character and embed is there once, so that it shows when one is lost or
+//! doubled.
 
 use std::collections::HashSet;
 

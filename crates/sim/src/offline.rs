@@ -1,6 +1,8 @@
-//! Clients that edit while they are offline: what each keeps, and what it does with the server's answers.
+//! Clients that edit while they are offline: what each keeps, and what it does with the server's
+//! answers.
 //!
-//! The one that speaks positions follows `packages/client/src/core.ts`, which the other simulator runs.
+//! The one that speaks positions follows `packages/client/src/core.ts`, which the other simulator
+//! runs.
 
 use bytes::Bytes;
 use motet_crdt::{Client, Replica, StateVector, Version};
@@ -109,8 +111,8 @@ impl Positions {
         Ok(())
     }
 
-    /// The submission was merged by identities; `operation` leads from it to `revision`. Returns whether
-    /// it was the one in flight.
+    /// The submission was merged by identities; `operation` leads from it to `revision`. Returns
+    /// whether it was the one in flight.
     pub(crate) fn reconciled(
         &mut self,
         seq: u64,
@@ -179,8 +181,8 @@ pub(crate) fn decoded(delta: Delta) -> Decoded {
     }
 }
 
-/// Moves `local` past a committed change, and returns the change past it. The committed one's insertion
-/// comes first.
+/// Moves `local` past a committed change, and returns the change past it. The committed one's
+/// insertion comes first.
 fn cross(change: &Delta, local: &mut Delta) -> Delta {
     let moved = local.transform(change, Side::Right);
     *local = change.transform(local, Side::Left);

@@ -1,6 +1,6 @@
 //! A server with one document: the real state machine, a virtual disk, and messages as JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use motet_document::{
     Access, Command, Document, Event, Member, Plan, Presence, Reject, Selection, Settings, Start,
@@ -10,7 +10,7 @@ use motet_model::{Change, Checkpoint, ClientId, Revision, SessionId, UserId};
 use motet_protocol::ot::{self, ClientMessage};
 use serde_json::{Value, json};
 
-use crate::disk::Disk;
+use crate::{disk::Disk, yjs};
 
 /// A running server. A crash drops it.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Server {
     /// The plan whose append is under way.
     pub(crate) planned: Option<Plan>,
     clients: HashMap<SessionId, ClientId>,
+    /// The sessions that speak identities.
+    yjs: HashSet<SessionId>,
     /// What each session has been sent.
     sent: BTreeMap<SessionId, Revision>,
 }
@@ -39,6 +41,7 @@ impl Server {
             inbox: Vec::new(),
             planned: None,
             clients: HashMap::new(),
+            yjs: HashSet::new(),
             sent: BTreeMap::new(),
         })
     }
@@ -53,13 +56,11 @@ impl Server {
         self.document.state().encode()
     }
 
-    pub(crate) fn join(
-        &mut self,
-        session: SessionId,
-        client: &str,
-        from: Option<u64>,
-        pending: bool,
-    ) {
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
+    }
+
+    pub(crate) fn join(&mut self, session: SessionId, client: &str, start: Start) {
         let Ok(client_id) = client.parse::<ClientId>() else {
             return;
         };
@@ -69,10 +70,9 @@ impl Server {
             name: client.into(),
             access: Access::Write,
         };
-        let start = from.map_or(Start::Text, |from| Start::Revision {
-            revision: Revision::new(from),
-            pending,
-        });
+        if start == Start::Identities {
+            self.yjs.insert(session);
+        }
         self.inbox.push(Command::Join {
             session,
             member,
@@ -98,6 +98,10 @@ impl Server {
 
     /// A message as it came over the wire.
     pub(crate) fn receive(&mut self, session: SessionId, message: &Value) -> Result<(), String> {
+        if self.yjs.contains(&session) {
+            self.inbox.push(yjs::decode(session, message)?);
+            return Ok(());
+        }
         let text = message.to_string();
         let decoded = ot::decode(&text).map_err(|refused| refused.message)?;
         for incoming in decoded {
@@ -180,6 +184,12 @@ impl Server {
             let Some(client) = self.clients.get(&session).cloned() else {
                 continue;
             };
+            if self.yjs.contains(&session) {
+                self.sent
+                    .extend(yjs::sent(&event).map(|sent| (session, sent)));
+                messages.extend(yjs::encode(&event).into_iter().map(|it| (session, it)));
+                continue;
+            }
             let mut say = |message: Value| messages.push((session, message));
             match event {
                 Event::Joined(joined) => {

@@ -1,15 +1,15 @@
 //! One seed: clients, a network, a server with a disk, and everything that can go wrong with them.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt::Write,
 };
 
-use motet_document::Settings;
-use motet_model::SessionId;
+use motet_document::{Settings, Start};
+use motet_model::{Revision, SessionId};
 use serde_json::{Value, json};
 
-use crate::{Agent, disk::Disk, random::Random, server::Server};
+use crate::{Agent, check::Truth, disk::Disk, random::Random, server::Server};
 
 /// How long the trouble lasts, in virtual ms.
 const TROUBLE_MS: u64 = 40_000;
@@ -17,6 +17,8 @@ const TROUBLE_MS: u64 = 40_000;
 const QUIET_MS: u64 = 120_000;
 /// How often connections tell that they live.
 const HEARD_MS: u64 = 5_000;
+/// How often clients of Yjs say who they are.
+const RENEWED_MS: u64 = 15_000;
 
 /// A seed that showed a fault, and what happened up to it.
 #[derive(Debug)]
@@ -52,15 +54,21 @@ enum Happening {
     Tick,
 }
 
-struct Client {
-    name: String,
+pub(crate) struct Client {
+    pub(crate) name: String,
+    /// It speaks identities.
+    pub(crate) is_yjs: bool,
     /// The number of its connection, while it has one.
     connection: Option<u64>,
     /// Its submissions that were acknowledged, as which changes.
-    acknowledged: HashSet<u64>,
+    pub(crate) acknowledged: HashSet<u64>,
+    /// Its updates that the server has, and that it was told are stored.
+    unanswered: VecDeque<Value>,
+    pub(crate) stored: Vec<Value>,
     /// When the last message each way arrives: a connection keeps its order.
     last_arrival_ms: [u64; 2],
     heard_ms: u64,
+    renewed_ms: u64,
 }
 
 struct World<'a> {
@@ -125,14 +133,24 @@ impl World<'_> {
         self.ask(&json!({ "op": "reset" }))?;
         let count = 2 + self.random.below(3);
         for n in 0..count {
-            let name = format!("c{n}");
-            self.ask(&json!({ "op": "start", "client": name }))?;
+            // The first is the one that the others are tested against.
+            let is_yjs = n > 0 && self.random.chance(0.4);
+            let name = format!("{}{n}", if is_yjs { "y" } else { "c" });
+            let mut request = json!({ "op": "start", "client": name });
+            if is_yjs {
+                request["yjs"] = self.yjs_client();
+            }
+            self.ask(&request)?;
             self.clients.push(Client {
                 name,
+                is_yjs,
                 connection: None,
                 acknowledged: HashSet::new(),
+                unanswered: VecDeque::new(),
+                stored: Vec::new(),
                 last_arrival_ms: [0; 2],
                 heard_ms: 0,
+                renewed_ms: 0,
             });
             let client = self.clients.len() - 1;
             self.after(0, Happening::Connect(client));
@@ -152,6 +170,11 @@ impl World<'_> {
             self.happen(happening)?;
         }
         self.check()
+    }
+
+    /// A client id of Yjs, which it chooses anew whenever a document is opened.
+    fn yjs_client(&mut self) -> Value {
+        json!(self.random.below(1 << 32))
     }
 
     fn trouble(&self) -> bool {
@@ -198,10 +221,7 @@ impl World<'_> {
                 Ok(())
             }
             Happening::Restart => self.restart(),
-            Happening::Tick => {
-                self.tick();
-                Ok(())
-            }
+            Happening::Tick => self.tick(),
         }
     }
 
@@ -212,7 +232,7 @@ impl World<'_> {
         let name = self.clients[client].name.clone();
         let dice = self.random.unit();
         if dice < 0.75 {
-            let dice = [self.random.unit(), self.random.unit(), self.random.unit()];
+            let dice = [(); 4].map(|()| self.random.unit());
             let answer = self.ask(&json!({ "op": "edit", "client": name, "dice": dice }))?;
             self.client_sends(client, &answer);
         } else if dice < 0.88 {
@@ -225,7 +245,11 @@ impl World<'_> {
             self.disconnect(client)?;
             self.note(&format!("{name} reloads"));
             let dice = [self.random.unit()];
-            self.ask(&json!({ "op": "reload", "client": name, "dice": dice }))?;
+            let mut request = json!({ "op": "reload", "client": name, "dice": dice });
+            if self.clients[client].is_yjs {
+                request["yjs"] = self.yjs_client();
+            }
+            self.ask(&request)?;
         }
         // Mostly in bursts.
         let delay_ms = if self.random.chance(0.8) { 80 } else { 2_000 };
@@ -309,6 +333,7 @@ impl World<'_> {
         let Some(connection) = self.clients[client].connection.take() else {
             return Ok(());
         };
+        self.clients[client].unanswered.clear();
         let name = self.clients[client].name.clone();
         self.note(&format!("{name} loses its connection"));
         self.ask(&json!({ "op": "disconnected", "client": name }))?;
@@ -340,13 +365,16 @@ impl World<'_> {
             return Ok(());
         } else if message.get("join").is_some() {
             let name = self.clients[client].name.clone();
-            let state = self.ask(&json!({ "op": "none", "client": name }))?;
-            let from = state["revision"].as_u64();
-            self.note(&format!("{name} joins from {from:?}"));
+            let start = self.start_of(client)?;
+            self.note(&format!("{name} joins from {start:?}"));
             if let Some(server) = &mut self.server {
-                server.join(session, &name, from, state["pending"] == json!(true));
+                server.join(session, &name, start);
             }
         } else {
+            if message["type"] == "update" {
+                let update = message["update"].clone();
+                self.clients[client].unanswered.push_back(update);
+            }
             server.receive(session, message)?;
         }
         if self.trouble()
@@ -360,6 +388,23 @@ impl World<'_> {
         let delay_ms = self.random.below(5);
         self.after(delay_ms, Happening::Plan);
         Ok(())
+    }
+
+    /// Where a client's new session starts from.
+    fn start_of(&mut self, client: usize) -> Result<Start, String> {
+        let Client { name, is_yjs, .. } = &self.clients[client];
+        if *is_yjs {
+            return Ok(Start::Identities);
+        }
+        let state = json!({ "op": "none", "client": name });
+        let state = self.ask(&state)?;
+        let pending = state["pending"] == json!(true);
+        Ok(state["revision"]
+            .as_u64()
+            .map_or(Start::Text, |from| Start::Revision {
+                revision: Revision::new(from),
+                pending,
+            }))
     }
 
     fn plan(&mut self) -> Result<(), String> {
@@ -431,7 +476,13 @@ impl World<'_> {
         if message.get("closed").is_some() {
             return self.disconnect(client);
         }
-        let request = json!({ "op": "message", "client": name, "message": message });
+        if message["type"] == "stored" {
+            let of = &mut self.clients[client];
+            let update = of.unanswered.pop_front();
+            of.stored.extend(update);
+        }
+        let now_ms = self.now_ms;
+        let request = json!({ "op": "message", "client": name, "message": message, "now": now_ms });
         let answer = self.ask(&request)?;
         self.client_sends(client, &answer);
         if answer["resume"] == true {
@@ -462,8 +513,17 @@ impl World<'_> {
         Ok(())
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self) -> Result<(), String> {
         let now_ms = self.now_ms;
+        for client in 0..self.clients.len() {
+            let of = &mut self.clients[client];
+            if of.is_yjs && now_ms >= of.renewed_ms + RENEWED_MS {
+                of.renewed_ms = now_ms;
+                let request = json!({ "op": "renew", "client": of.name, "now": now_ms });
+                let answer = self.ask(&request)?;
+                self.client_sends(client, &answer);
+            }
+        }
         if let Some(server) = &mut self.server {
             for client in &mut self.clients {
                 let Some(connection) = client.connection else {
@@ -481,63 +541,20 @@ impl World<'_> {
             self.after(0, Happening::Plan);
         }
         self.after(500, Happening::Tick);
+        Ok(())
     }
 
     /// All is quiet: is all well?
     fn check(&mut self) -> Result<(), String> {
+        let names: Vec<String> = self.clients.iter().map(|it| it.name.clone()).collect();
+        let state = |name: &String| self.ask(&json!({ "op": "state", "client": name }));
+        let states: Vec<Value> = names.iter().map(state).collect::<Result<_, _>>()?;
         let server = self.server.as_ref().ok_or("the server did not come back")?;
-        let content = server.content();
-        let reopened = Server::open(&self.disk, self.settings.clone())?.content();
-        ensure(reopened == content, || {
-            format!("the log holds {reopened}, not {content}")
-        })?;
-
-        let (mut seen, mut embeds) = (HashSet::new(), HashSet::new());
-        for change in &self.disk.log {
-            for embed in inserted_embeds(&change.delta)? {
-                ensure(embeds.insert(embed.clone()), || {
-                    format!("{embed} was inserted twice")
-                })?;
-            }
-            let fresh = seen.insert((change.client_id.clone(), change.seq));
-            ensure(fresh, || {
-                format!("{} {} was applied twice", change.client_id, change.seq)
-            })?;
-        }
-        for client in 0..self.clients.len() {
-            let name = self.clients[client].name.clone();
-            let state = self.ask(&json!({ "op": "state", "client": name }))?;
-            let head = self.disk.log.len() as u64;
-            let wrong =
-                |what: &str| format!("{name} {what}: {state}, and the server has {content}");
-            ensure(state["waiting"] == 0, || wrong("still waits"))?;
-            ensure(state["revision"] == head, || wrong("has not seen all"))?;
-            ensure(state["content"] == content, || wrong("has other content"))?;
-            ensure(state["editor"] == content, || wrong("shows other content"))?;
-            let others = self.clients.len() - 1;
-            let present = state["presence"].as_array().map_or(0, Vec::len);
-            ensure(present == others, || wrong("sees others than are here"))?;
-            for revision in &self.clients[client].acknowledged {
-                let place = usize::try_from(*revision).unwrap_or(0).checked_sub(1);
-                let change = place.and_then(|place| self.disk.log.get(place));
-                let own = change.is_some_and(|change| change.client_id.as_str() == name);
-                ensure(own, || {
-                    format!("{name} was acknowledged {revision}, which is not there")
-                })?;
-            }
+        self.disk.check(&self.settings, server.document())?;
+        let truth = Truth::new(server, &self.disk)?;
+        for (client, state) in self.clients.iter().zip(&states) {
+            truth.client(client, state, &names)?;
         }
         Ok(())
     }
-}
-
-/// The embeds that a delta inserts, as JSON.
-fn inserted_embeds(delta: &[u8]) -> Result<Vec<String>, String> {
-    let delta: Value = serde_json::from_slice(delta).map_err(|error| error.to_string())?;
-    let inserts = delta["ops"].as_array().into_iter().flatten();
-    let embeds = inserts.filter_map(|op| op.get("insert").filter(|it| it.is_object()));
-    Ok(embeds.map(Value::to_string).collect())
-}
-
-fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what()) }
 }

@@ -1,7 +1,8 @@
 // The real client core behind a pipe, for the simulator: one JSON request a line, one answer a line.
 //
 //   {"op":"reset"}                                       forgets every client
-//   {"op":"start","client":C}                            a client that has seen nothing
+//   {"op":"start","client":C}                            a client that has seen nothing; with "yjs":ID
+//                                                        one of Yjs, see yjs.mjs
 //   {"op":"edit","client":C,"dice":[x,y,z]}              a random edit; dice are numbers in [0, 1)
 //   {"op":"select","client":C,"dice":[x]}                moves the cursor
 //   {"op":"message","client":C,"message":{…}}            a message of the server has arrived
@@ -24,34 +25,13 @@ import {
   step,
   waiting,
 } from '../dist/core.js';
-import { compose, cuts, length, normal, text } from '../dist/delta.js';
+import { compose, length } from '../dist/delta.js';
+import { randomEdit, reset } from './edits.mjs';
+import { YjsClient } from './yjs.mjs';
 
 /** A browser stores a state some time after it was reached. */
 const KEPT = 4;
-const WORDS = ['a', 'bc', '\n', 'é', '😀', 'x😀y'];
 const clients = new Map();
-
-/** Each embed has a name of its own, which shows whether an edit was made twice. */
-let embeds = 0;
-
-function randomEdit(content, [where, what, word]) {
-  const whole = text(content);
-  const boundary = (at) => (cuts(whole, at) ? at - 1 : at);
-  const start = boundary(Math.floor(where * (length(content) + 1)));
-  const end = boundary(Math.min(length(content), start + Math.floor(word * 5)));
-  const count = Math.max(0, end - start);
-  if (what < 0.55)
-    return normal([{ retain: start }, { insert: WORDS[Math.floor(word * WORDS.length)] }]);
-  if (what < 0.62) {
-    embeds += 1;
-    return normal([{ retain: start }, { insert: { image: embeds } }]);
-  }
-  if (what < 0.85 || count === 0) return normal([{ retain: start }, { delete: count }]);
-  return normal([
-    { retain: start },
-    { retain: count, attributes: { bold: what < 0.95 ? true : null } },
-  ]);
-}
 
 /** Takes an input, and keeps an editor beside the core to check that it shows the same. */
 function take(client, input) {
@@ -72,12 +52,16 @@ function take(client, input) {
 function perform(request) {
   if (request.op === 'reset') {
     clients.clear();
-    embeds = 0;
+    reset();
   }
-  if (request.op === 'start')
-    clients.set(request.client, { sync: start(request.client), editor: undefined, kept: [] });
+  if (request.op === 'start') {
+    const { client, yjs } = request;
+    const fresh = { sync: start(client), editor: undefined, kept: [] };
+    clients.set(client, yjs === undefined ? fresh : new YjsClient(client, yjs));
+  }
   const client = clients.get(request.client);
   if (!client) return {};
+  if (client instanceof YjsClient) return client.perform(request);
   let answer = { send: [], acknowledged: [] };
   switch (request.op) {
     case 'edit': {

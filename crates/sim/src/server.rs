@@ -89,9 +89,13 @@ impl Server {
         self.inbox.push(Command::Heard { session });
     }
 
-    /// A queue was full.
+    /// A queue was full: the session is sent nothing more until it has drained.
     pub(crate) fn overflow(&mut self, session: SessionId) {
         self.document.mark_behind(session);
+    }
+
+    /// It has.
+    pub(crate) fn drained(&mut self, session: SessionId) {
         let after = self.sent.get(&session).copied().unwrap_or_default();
         self.inbox.push(Command::CatchUp { session, after });
     }

@@ -42,6 +42,8 @@ enum Happening {
     ToClient { connection: u64, message: Value },
     /// A client tries to connect.
     Connect(usize),
+    /// A session's queue in this life of the server has drained.
+    Drained { life: u64, session: SessionId },
     /// The server takes up what has arrived.
     Plan,
     /// The disk has written what was planned in this life of the server.
@@ -211,6 +213,15 @@ impl World<'_> {
                 connection,
                 message,
             } => self.client_hears(connection, message),
+            Happening::Drained { life, session } => {
+                if life == self.life
+                    && let Some(server) = &mut self.server
+                {
+                    server.drained(session);
+                    self.after(0, Happening::Plan);
+                }
+                Ok(())
+            }
             Happening::Plan => self.plan(),
             Happening::Written { life } => {
                 self.written(life);
@@ -383,6 +394,9 @@ impl World<'_> {
             && server.planned.is_none()
         {
             server.overflow(session);
+            let life = self.life;
+            let delay_ms = self.random.below(1_000);
+            self.after(delay_ms, Happening::Drained { life, session });
         }
         // While an append is under way the next batch gathers.
         let delay_ms = self.random.below(5);

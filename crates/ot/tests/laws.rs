@@ -247,6 +247,15 @@ proptest! {
         }
     }
 
+    /// A number that lost its last digit here would be another one for its author than for all others.
+    #[test]
+    fn numbers_round_trip(number in proptest::num::f64::NORMAL) {
+        let json = format!(r#"{{"ops":[{{"insert":"a","attributes":{{"n":{number:?}}}}}]}}"#);
+        let json = decode(json.as_bytes()).unwrap().delta.to_json();
+        let again: serde_json::Value = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(again["ops"][0]["attributes"]["n"].as_f64(), Some(number));
+    }
+
     #[test]
     fn the_wire_form_round_trips(document in document(), a in pieces()) {
         for delta in [fit(&document, &a), document] {

@@ -177,7 +177,7 @@ impl Document {
         match dialect {
             Some(Dialect::Ot) => update.joined = self.sessions.presence(&self.window, None),
             Some(Dialect::Yjs) => {
-                update.awareness = self.sessions.awareness(&self.window, &self.content);
+                update.awareness = self.sessions.awareness_anew(&self.window, &self.content);
             }
             None => return,
         }

@@ -1,7 +1,7 @@
 //! The sessions of a document.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map},
     sync::Arc,
 };
 
@@ -131,6 +131,9 @@ impl Session {
     }
 }
 
+/// Most of those who have left lately that are remembered.
+const DEPARTED_MAX: usize = 1_024;
+
 /// All sessions, and what is still to be told about them.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -145,6 +148,9 @@ pub(crate) struct Sessions {
     fresh: BTreeSet<Client>,
     /// Those that are gone, with the clocks to say so.
     gone: Vec<AwarenessState>,
+    /// What was said of those lately, with the time, for sessions that were sent nothing then. Clients
+    /// forget by themselves whoever was silent for longer.
+    departed: VecDeque<(u64, AwarenessState)>,
     /// How many sessions speak identities.
     yjs: usize,
     updated_ms: u64,
@@ -416,6 +422,18 @@ impl Sessions {
             .collect()
     }
 
+    /// The same, and who has left lately: for a session that may have missed it.
+    pub(crate) fn awareness_anew(
+        &mut self,
+        window: &Window,
+        content: &Content,
+    ) -> Vec<AwarenessState> {
+        let mut states = self.awareness(window, content);
+        let departed = self.departed.iter().map(|(_, state)| state.clone());
+        states.extend(departed.filter(|it| !self.owners.contains_key(&it.client)));
+        states
+    }
+
     /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         if self.sessions.is_empty() {
@@ -451,6 +469,12 @@ impl Sessions {
             awareness: std::mem::take(&mut self.gone),
             ..PresenceUpdate::default()
         };
+        let is_old = |(at_ms, _): &(u64, _)| now_ms >= *at_ms + presence::SILENT_MS;
+        while self.departed.front().is_some_and(is_old) || self.departed.len() > DEPARTED_MAX {
+            self.departed.pop_front();
+        }
+        let departed = update.awareness.iter().cloned();
+        self.departed.extend(departed.map(|state| (now_ms, state)));
         for client in std::mem::take(&mut self.fresh) {
             let owner = self.owners.get(&client);
             let session = owner.and_then(|owner| self.sessions.get(owner));

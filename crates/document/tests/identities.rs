@@ -330,6 +330,38 @@ fn in_order_for_identities_a_slow_session_is_brought_to_the_head() {
 }
 
 #[test]
+fn who_left_while_a_session_was_behind_is_gone_for_it_too() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Identities);
+    bench.join(2, Access::Write, Start::Identities);
+    bench.run(vec![Command::Awareness {
+        session: session(1),
+        states: vec![AwarenessState {
+            client: 7,
+            clock: 1,
+            state: Some("{}".into()),
+        }],
+    }]);
+    bench.now_ms += 1_000;
+    let _seen = bench.document.tick(bench.now_ms);
+    bench.document.mark_behind(session(2));
+    bench.run(vec![Command::Leave {
+        session: session(1),
+    }]);
+    bench.now_ms += 1_000;
+    assert!(bench.document.tick(bench.now_ms).is_empty(), "it is behind");
+    let events = bench.run(vec![Command::CatchUp {
+        session: session(2),
+        after: Revision::ZERO,
+    }]);
+    let told = events.iter().any(|(_, event)| {
+        matches!(event, Event::Presence(update)
+            if update.awareness.iter().any(|it| it.client == 7 && it.state.is_none()))
+    });
+    assert!(told, "{events:?}");
+}
+
+#[test]
 fn cursors_of_both_dialects_see_one_another() {
     let mut bench = Bench::new(Settings::default());
     bench.join(1, Access::Write, Start::Text);

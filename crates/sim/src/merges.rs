@@ -14,7 +14,6 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use motet_crdt::StateVector;
 use motet_document::{
     Access, Command, Document, Event, Member, Reject, Settings, Start, Submission, content::ROOT,
 };
@@ -505,16 +504,8 @@ impl Scene {
         let (id, user) = (self.clients[client].id.clone(), self.clients[client].user);
         self.routes.returns += u64::from(!identities.waiting.is_empty());
         self.note(|| format!("{id} comes back"));
-        let (session, events) = self.join(&id, user, Start::Identities)?;
-        let mut known = StateVector::default();
-        for (_, event) in events {
-            if let Event::Joined(joined) = event
-                && let Some(bytes) = joined.state_vector
-            {
-                known =
-                    motet_crdt::decode_state_vector(&bytes).map_err(|error| error.to_string())?;
-            }
-        }
+        let (session, _) = self.join(&id, user, Start::Identities)?;
+        let known = self.document.content().replica().state_vector();
         let mut updates = identities.waiting.clone();
         match self.random.index(4) {
             // One by one, as they were made.

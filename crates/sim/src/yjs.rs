@@ -52,12 +52,20 @@ pub(crate) fn encode(event: &Event) -> Vec<Value> {
     let update = |update: &[u8]| json!({ "type": "update", "update": hex(update) });
     match event {
         Event::Joined(joined) => vec![json!({
-            "type": "welcome", "vector": hex(joined.state_vector.as_deref().unwrap_or_default()),
-            "states": states(&joined.awareness),
+            "type": "welcome", "states": states(&joined.awareness),
         })],
         Event::Missing {
-            update: missing, ..
-        } => vec![update(missing)],
+            update: missing,
+            asked,
+            ..
+        } => {
+            let mut message = update(missing);
+            if let Some(made) = asked {
+                // What the client has besides is its answer.
+                message["vector"] = hex(made).into();
+            }
+            vec![message]
+        }
         Event::Changes { changes, .. } => changes
             .iter()
             .map(|entry| update(&entry.change.update))

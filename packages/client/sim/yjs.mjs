@@ -4,7 +4,7 @@
 // Understood beside the requests that agent.mjs lists:
 //   {"op":"renew","client":C,"now":MS}     time has passed for awareness
 //
-// Messages of the server: {"type":"welcome","vector","states"}, {"type":"update","update"},
+// Messages of the server: {"type":"welcome","states"}, {"type":"update","update","vector"?},
 // {"type":"stored"}, {"type":"awareness","states"}. Those to it: "sync" with a vector, "update",
 // "awareness". A state is {"client","clock","state"}, the state null when its client has left.
 import * as Y from 'yjs';
@@ -137,9 +137,11 @@ export class YjsClient {
     if (message.type === 'welcome') {
       this.joined = true;
       this.send({ type: 'sync', vector: hex(Y.encodeStateVector(this.doc)) });
+      this.show();
+    }
+    if (message.vector) {
       const missing = Y.encodeStateAsUpdate(this.doc, bytes(message.vector));
       this.send({ type: 'update', update: hex(missing) });
-      this.show();
     }
     if (message.type === 'update') Y.applyUpdate(this.doc, bytes(message.update), REMOTE);
     for (const state of message.states ?? []) this.learn(state, now);

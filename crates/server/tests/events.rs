@@ -4,70 +4,10 @@
 
 mod support;
 
-use motet_ot::{Delta, Side};
+use motet_ot::Delta;
 use serde_json::{Value, json};
-use support::{EventClient, Heard, PATIENCE, Peer, Server, data_dir};
+use support::{EventClient, PATIENCE, Peer, Server, data_dir, editor::Editor};
 use tokio::time::timeout;
-
-/// A document as a client holds it, with at most one edit on its way.
-struct Editor<P> {
-    peer: P,
-    content: Delta,
-    inflight: Option<Delta>,
-    revision: u64,
-    seq: u64,
-}
-
-impl<P: Peer> Editor<P> {
-    fn new(peer: P) -> Self {
-        Self {
-            peer,
-            content: Delta::new(),
-            inflight: None,
-            revision: 0,
-            seq: 0,
-        }
-    }
-
-    async fn edit(&mut self, delta: Delta) {
-        self.seq += 1;
-        self.content = self.content.compose(&delta).unwrap();
-        let json: Value = serde_json::from_str(&delta.to_json()).unwrap();
-        let ops = json["ops"].clone();
-        self.inflight = Some(delta);
-        self.peer.submit(self.seq, self.revision, ops).await;
-    }
-
-    /// Takes what the server says until the document is at `revision`.
-    async fn reach(&mut self, revision: u64) {
-        while self.revision < revision {
-            let Heard::Message(message) = self.peer.next().await else {
-                panic!("closed");
-            };
-            if message["type"] == "ack" {
-                self.inflight = None;
-            } else if message["type"] == "operation" {
-                let json = message["operation"].to_string();
-                let theirs = motet_ot::decode(json.as_bytes()).unwrap().delta;
-                let moved = match self.inflight.take() {
-                    Some(own) => {
-                        self.inflight = Some(theirs.transform(&own, Side::Left));
-                        own.transform(&theirs, Side::Right)
-                    }
-                    None => theirs,
-                };
-                self.content = self.content.compose(&moved).unwrap();
-            } else {
-                continue;
-            }
-            self.revision += 1;
-            assert_eq!(
-                message["revision"], self.revision,
-                "in order, without a gap"
-            );
-        }
-    }
-}
 
 fn insert(seq: u64, text: &str) -> String {
     let operation = json!({ "ops": [{ "insert": text }] });

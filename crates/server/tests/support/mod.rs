@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod editor;
+pub(crate) mod random;
+pub(crate) mod yjs;
+
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader},

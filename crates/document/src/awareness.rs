@@ -43,26 +43,21 @@ pub(crate) fn check(states: &[AwarenessState]) -> Result<(), Reject> {
     Ok(())
 }
 
-/// Where the first state that has a cursor in the text shows it.
-pub(crate) fn selection_of(states: &States, content: &Content) -> Option<Selection> {
-    states
-        .values()
-        .filter_map(|(_, state)| state.as_deref())
-        .find_map(|state| {
-            let state: Json = serde_json::from_str(state).ok()?;
-            // Most bindings say `cursor`; Monaco's says `selection`.
-            ["cursor", "selection"].iter().find_map(|field| {
-                let cursor = state.get(field)?;
-                let position = |end: &str| {
-                    let place = RelativePosition::from_json(cursor.get(end)?)?;
-                    content.position(&place)
-                };
-                Some(Selection {
-                    anchor: position("anchor")?,
-                    head: position("head")?,
-                })
-            })
+/// Where a state shows a cursor in the text, if it does.
+pub(crate) fn selection_of(state: &str, content: &Content) -> Option<Selection> {
+    let state: Json = serde_json::from_str(state).ok()?;
+    // Most bindings say `cursor`; Monaco's says `selection`.
+    ["cursor", "selection"].iter().find_map(|field| {
+        let cursor = state.get(field)?;
+        let position = |end: &str| {
+            let place = RelativePosition::from_json(cursor.get(end)?)?;
+            content.position(&place)
+        };
+        Some(Selection {
+            anchor: position("anchor")?,
+            head: position("head")?,
         })
+    })
 }
 
 /// A session that speaks positions, as a state.
@@ -96,7 +91,7 @@ pub(crate) fn state_of(
     }
 }
 
-/// The Yjs client that stands for a session which speaks positions; editors choose theirs below 2³².
+/// The Yjs client that stands for a session which speaks positions.
 pub(crate) fn client_of(session: SessionId) -> Client {
     let [.., a, b, c, d, e, f] = session.to_bytes();
     (1 << 51) | u64::from_be_bytes([0, 0, a, b, c, d, e, f])

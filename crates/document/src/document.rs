@@ -389,9 +389,11 @@ impl Document {
             Command::Awareness { session, states } => {
                 self.sessions.heard(session, now_ms);
                 let result = awareness::check(&states);
-                if result.is_ok() && self.sessions.aware(session, states) {
+                if result.is_ok() {
+                    let fresh = self.sessions.aware(session, states);
                     let revision = self.window.head();
-                    self.sessions.show_states(session, &self.content, revision);
+                    self.sessions
+                        .show_states(session, &fresh, &self.content, revision);
                 }
                 reject(plan, session, None, result);
             }

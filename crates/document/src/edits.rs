@@ -249,12 +249,22 @@ impl Document {
         if seq <= last {
             return Err(Reject::SeqReused { seq, last });
         }
-        let merged = self.content.merge(&update, &self.settings.bounds())?;
+        if self.content.is_taken(&update)? {
+            // Made once more, it is made under another client.
+            return Err(Reject::TooFarBehind {
+                base,
+                changes: self.window.head().since(base),
+                operations: 0,
+            });
+        }
+        let merged = self.content.merge_own(&update, &self.settings.bounds())?;
         let (delta, update) = merged.map_or_else(
             || (Delta::new(), NO_UPDATE),
             |merged| (merged.delta, merged.update),
         );
-        let operation = content.lead_to(&self.content)?;
+        // The content has changed already: from here on there is no way back.
+        let operation = content.lead_to(&self.content);
+        let operation = operation.expect("an update that was made here can be read");
         let (author, client_id) = key;
         let source = Source {
             author,

@@ -12,16 +12,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use motet_crdt::{Client, Version, clients_of_update};
-use motet_model::{Change, Revision, SessionId};
+use motet_model::{Change, Revision};
 use motet_ot::Delta;
 
 use crate::{
     Document, OpenError, Reject, Submission,
     content::{Content, ContentError, text::TextError},
 };
-
-/// The clients under which submissions are merged are those from here on; editors choose smaller ones.
-const CLIENTS: Client = 1 << 52;
 
 /// What came of a submission at its base.
 #[derive(Debug)]
@@ -43,17 +40,18 @@ pub(crate) enum Outcome {
 }
 
 impl Reconciliation {
-    /// Makes the submission on `base`, the document as it was at the submission's base, for `session`.
+    /// Makes the submission on `base`, the document as it was at the submission's base, under a client that
+    /// nobody can guess: whoever makes something under it first would make it in the submission's place.
     /// O(the base and the submission).
     ///
     /// # Panics
     ///
     /// When `base` is at another revision, or the submission has no number.
     #[must_use]
-    pub fn new(base: Document, submission: Submission, session: SessionId) -> Self {
+    pub fn new(base: Document, submission: Submission, client: Client) -> Self {
         Self::of(submission, |submission| {
             let content = content(base, submission.base())?;
-            let (content, update) = make(content, submission, client_of(session))?;
+            let (content, update) = make(content, submission, client)?;
             Ok(Outcome::Made(Box::new(content), update))
         })
     }
@@ -117,7 +115,7 @@ impl Reconciliation {
 /// The client under which a change was merged; another one does the same if it made nothing.
 fn client_of_change(change: &Change) -> Client {
     let made = clients_of_update(&change.update, Version::V1).unwrap_or_default();
-    made.last().map_or(CLIENTS, |(client, _)| *client)
+    made.last().map_or(0, |(client, _)| *client)
 }
 
 fn content(base: Document, at: Revision) -> Result<Content, Reject> {
@@ -143,12 +141,4 @@ fn make(
     let delta = submission.into_delta();
     let update = content.edit_as(&delta, client)?;
     Ok((content, update))
-}
-
-/// A client of its own: nobody else makes anything under it. The last 52 bits of a session's id are
-/// random.
-fn client_of(session: SessionId) -> Client {
-    let [.., a, b, c, d, e, f, g] = session.to_bytes();
-    let random = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
-    CLIENTS | (random & (CLIENTS - 1))
 }

@@ -1,7 +1,7 @@
 //! The sessions of a document.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque, btree_map},
     sync::Arc,
 };
 
@@ -69,6 +69,8 @@ pub(crate) struct Session {
     hidden: bool,
     /// What it says of itself, if it speaks identities.
     states: States,
+    /// Which of its clients shows the cursor.
+    shown_by: Option<Client>,
     /// How often those who speak identities were told of it, if it does not, and when last.
     pub(crate) announced: u64,
     announced_ms: u64,
@@ -144,6 +146,8 @@ pub(crate) struct Sessions {
     untold: bool,
     /// Which session answers for a Yjs client.
     owners: HashMap<Client, SessionId>,
+    /// The Yjs clients that stand for sessions of positions.
+    stand_ins: HashSet<Client>,
     /// Yjs clients whose states are newer than what the others were told.
     fresh: BTreeSet<Client>,
     /// Those that are gone, with the clocks to say so.
@@ -203,7 +207,12 @@ impl Sessions {
         now_ms: u64,
     ) -> u8 {
         let color = self.pick_color(member.user);
-        self.yjs += usize::from(dialect == Dialect::Yjs);
+        match dialect {
+            Dialect::Ot => {
+                self.stand_ins.insert(awareness::client_of(id));
+            }
+            Dialect::Yjs => self.yjs += 1,
+        }
         let session = Session {
             member,
             client_id,
@@ -217,6 +226,7 @@ impl Sessions {
             present: true,
             hidden: false,
             states: States::new(),
+            shown_by: None,
             announced: 0,
             announced_ms: 0,
         };
@@ -260,6 +270,7 @@ impl Sessions {
             clock,
             state: None,
         };
+        self.stand_ins.remove(&awareness::client_of(id));
         match session.dialect {
             Dialect::Ot if session.announced > 0 => {
                 let client = awareness::client_of(id);
@@ -282,17 +293,21 @@ impl Sessions {
 
     /// Takes what a session says of itself. What it repeats of others is left out: they say it
     /// themselves. Returns whether there was something new.
-    pub(crate) fn aware(&mut self, id: SessionId, states: Vec<AwarenessState>) -> bool {
+    pub(crate) fn aware(&mut self, id: SessionId, states: Vec<AwarenessState>) -> Vec<Client> {
         let Some(user) = self.sessions.get(&id).map(|session| session.member.user) else {
-            return false;
+            return Vec::new();
         };
-        let mut news = false;
+        let mut news = Vec::new();
         for AwarenessState {
             client,
             clock,
             state,
         } in states
         {
+            // What stands for a session of positions is told here only.
+            if self.stand_ins.contains(&client) {
+                continue;
+            }
             let owner = self.owners.get(&client).copied();
             let (known, is_here, of_user) = owner
                 .and_then(|owner| self.sessions.get(&owner))
@@ -306,6 +321,16 @@ impl Sessions {
             });
             // Only its own session says that a client has left: some providers say so of all others.
             let is_own = owner == Some(id);
+            // Nor does an echo bring somebody back who has left.
+            let has_left = owner.is_none() && {
+                let departed = self.departed.iter().map(|(_, it)| it);
+                departed
+                    .chain(&self.gone)
+                    .any(|it| it.client == client && it.clock >= clock)
+            };
+            if has_left {
+                continue;
+            }
             if !is_newer || !of_user || (!is_own && state.is_none()) {
                 continue;
             }
@@ -321,29 +346,53 @@ impl Sessions {
             if session.states.len() >= limits::AWARENESS_CLIENTS_MAX
                 && !session.states.contains_key(&client)
             {
-                continue;
+                let left = session
+                    .states
+                    .iter()
+                    .find(|(_, (_, state))| state.is_none());
+                let Some(left) = left.map(|(client, _)| *client) else {
+                    continue;
+                };
+                session.states.remove(&left);
+                self.owners.remove(&left);
             }
             session.states.insert(client, (clock, state));
             self.owners.insert(client, id);
             self.fresh.insert(client);
             self.untold = true;
-            news = true;
+            news.push(client);
         }
         news
     }
 
-    /// The cursor that a session's states show, if that is another than before.
-    pub(crate) fn show_states(&mut self, id: SessionId, content: &Content, revision: Revision) {
-        let Some(session) = self.sessions.get(&id) else {
+    /// The cursor that a session's new states show.
+    pub(crate) fn show_states(
+        &mut self,
+        id: SessionId,
+        fresh: &[Client],
+        content: &Content,
+        revision: Revision,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let selection = awareness::selection_of(&session.states, content);
-        let before = session.selection;
-        if before.map(|(selection, _)| selection) != selection
-            || before.is_some_and(|(_, at)| at != revision)
-        {
-            self.select(id, selection, revision);
-        }
+        let shows = fresh.iter().find_map(|client| {
+            let (_, state) = session.states.get(client)?;
+            Some((
+                *client,
+                awareness::selection_of(state.as_deref()?, content)?,
+            ))
+        });
+        let selection = match shows {
+            Some((client, selection)) => {
+                session.shown_by = Some(client);
+                Some(selection)
+            }
+            // Another client of the session may show one still.
+            None if session.shown_by.is_some_and(|by| fresh.contains(&by)) => None,
+            None => return,
+        };
+        self.select(id, selection, revision);
     }
 
     /// All that those who speak identities see of everyone.
@@ -529,6 +578,13 @@ impl Sessions {
                 session.selection = None;
                 if session.told != Told::Nothing {
                     session.told = Told::Nothing;
+                    if session.dialect == Dialect::Ot && session.announced > 0 {
+                        self.gone.push(AwarenessState {
+                            client: awareness::client_of(*id),
+                            clock: session.announced,
+                            state: None,
+                        });
+                    }
                     self.left.push(*id);
                     self.untold = true;
                 }

@@ -291,6 +291,83 @@ fn harmless_for_updates_too() {
 }
 
 #[test]
+fn a_format_that_runs_on_when_its_end_is_deleted_is_bounded() {
+    let settings = Settings {
+        text_bytes_max: 1_000_000,
+        ..Settings::default()
+    };
+    let mut bench = Bench::new(settings);
+    bench.join(1, Access::Write, Start::Identities);
+    let mut peer = Replica::default();
+    let text = typed(0, &"0123456789".repeat(5_000));
+    let mut updates = vec![peer.apply_delta(ROOT, &text, 5).unwrap()];
+    let large = Attributes::from_iter([("link".to_owned(), json!("x".repeat(50_000)))]);
+    let link = Delta::new().retain_with(1, large);
+    updates.push(peer.apply_delta(ROOT, &link, 5).unwrap());
+    for update in updates {
+        assert_eq!(rejected(&bench.update(1, update)), None);
+    }
+    // The last two units are the link's markers; without its end it holds for all of the text.
+    let end = peer.state(5) - 1;
+    let mut update = vec![0, 1, 5, 1];
+    motet_crdt::lib0::put_number(&mut update, end.into());
+    update.push(1);
+    let before = bench.document.state().encode();
+    let refused = bench.update(1, update);
+    assert!(
+        matches!(rejected(&refused), Some(Reject::DocumentTooLarge { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(bench.document.state().encode(), before);
+}
+
+#[test]
+fn what_others_say_of_a_session_is_not_believed() {
+    let mut bench = Bench::new(Settings::default());
+    bench.join(1, Access::Write, Start::Text);
+    let joined = bench.join(2, Access::Read, Start::Identities);
+    let Event::Joined(joined) = &joined[0].1 else {
+        panic!("{joined:?}")
+    };
+    let stand_in = joined.awareness[0].client;
+    let forged = AwarenessState {
+        client: stand_in,
+        clock: 1 << 40,
+        state: Some(r#"{"user":{"name":"not me"}}"#.into()),
+    };
+    let aware = |session, states| Command::Awareness { session, states };
+    let ben = |clock| AwarenessState {
+        client: 7,
+        clock,
+        state: Some("{}".into()),
+    };
+    bench.run(vec![aware(session(2), vec![forged, ben(1)])]);
+    bench.now_ms += 1_000;
+    let told = |bench: &mut Bench| -> Vec<AwarenessState> {
+        let events = bench.document.tick(bench.now_ms);
+        let updates = events.into_iter().filter_map(|(_, event)| match event {
+            Event::Presence(update) => Some(update.awareness.clone()),
+            _ => None,
+        });
+        updates.flatten().collect()
+    };
+    let states = told(&mut bench);
+    let of = |client: u64| states.iter().find(|it| it.client == client).unwrap();
+    assert!(of(stand_in).state.as_ref().unwrap().contains("User 1"));
+
+    // An echo that comes when its client has left brings nobody back.
+    bench.join(3, Access::Read, Start::Identities);
+    bench.run(vec![Command::Leave {
+        session: session(2),
+    }]);
+    bench.run(vec![aware(session(3), vec![ben(1)])]);
+    bench.now_ms += 1_000;
+    let states = told(&mut bench);
+    let ben_is = states.iter().filter(|it| it.client == 7);
+    assert!(ben_is.clone().count() > 0 && ben_is.clone().all(|it| it.state.is_none()));
+}
+
+#[test]
 fn in_order_for_identities_a_slow_session_is_brought_to_the_head() {
     let mut bench = Bench::new(Settings {
         window_changes_max: 4,
@@ -488,7 +565,7 @@ fn reconcile(bench: &mut Bench, n: u8, submission: Submission) -> Vec<(SessionId
             Reconciliation::merged(base, committed, submission, &later[at]).unwrap()
         }
         Some(_) => Reconciliation::moved(submission),
-        None => Reconciliation::new(base, submission, session(n)),
+        None => Reconciliation::new(base, submission, 1 << 50),
     };
     bench.run(vec![Command::Reconcile {
         session: session(n),

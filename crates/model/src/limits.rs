@@ -54,6 +54,9 @@ pub const AWARENESS_STATE_BYTES_MAX: usize = 16 << 10;
 /// See [`AWARENESS_STATE_BYTES_MAX`].
 pub const AWARENESS_CLIENTS_MAX: usize = 8;
 
+/// Largest awareness update: what a client says of itself and repeats of others.
+pub const AWARENESS_BYTES_MAX: usize = 256 << 10;
+
 /// Most sessions on one document.
 pub const SESSIONS_PER_DOCUMENT_MAX: usize = 2_000;
 

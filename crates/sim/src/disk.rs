@@ -1,8 +1,8 @@
 //! What survives a crash, and what a server makes of it.
 
-use motet_crdt::{IdSet, StateVector};
+use motet_crdt::{Client, IdSet, StateVector};
 use motet_document::{Command, Document, Reconciliation, Route, Settings, content::ROOT};
-use motet_model::{Change, Checkpoint, DocumentId, Revision};
+use motet_model::{Change, Checkpoint, DocumentId, Revision, SessionId};
 use motet_ot::Delta;
 
 /// The one document that there is.
@@ -143,7 +143,7 @@ impl Disk {
             Some(_) => (Reconciliation::moved(submission), Way::Found),
             None => {
                 let base = self.rebuild(settings, base)?;
-                let made = Reconciliation::new(base, submission, session);
+                let made = Reconciliation::new(base, submission, client_of(session));
                 (made, Way::Reconciled)
             }
         };
@@ -154,4 +154,10 @@ impl Disk {
         };
         Ok((command, way))
     }
+}
+
+/// A server draws it; here the seed has to tell all.
+fn client_of(session: SessionId) -> Client {
+    let [.., a, b, c, d, e, f] = session.to_bytes();
+    (1 << 49) | u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }

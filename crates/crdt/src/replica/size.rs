@@ -11,6 +11,13 @@ pub(super) const MAP_ENTRY_BYTES: usize = 32;
 pub(super) const ALLOCATION_BYTES: usize = 16;
 
 impl Replica {
+    /// The most bytes that the formats of one place in a text may have, each with the largest value that was
+    /// ever set, also where it shows nowhere now. O(1).
+    #[must_use]
+    pub fn formats_bytes(&self) -> usize {
+        self.contents.formats_bytes()
+    }
+
     /// About the memory that the replica holds, in bytes: what bounds a document. O(clients).
     #[must_use]
     pub fn size_bytes(&self) -> usize {

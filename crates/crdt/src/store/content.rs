@@ -147,6 +147,9 @@ pub(crate) struct Contents {
     free_values: Vec<u32>,
     formats: Vec<Format>,
     format_ids: HashMap<(u32, Scalar), u32>,
+    /// The largest value of each key, in bytes, and their sum.
+    largest_formats: HashMap<u32, usize>,
+    formats_bytes: usize,
     keys: Vec<Arc<str>>,
     key_ids: HashMap<Arc<str>, u32>,
     pub(crate) types: Vec<Type>,
@@ -242,9 +245,19 @@ impl Contents {
         let id = bits | u32::try_from(self.formats.len()).unwrap_or(NONE);
         let json = value.to_json();
         self.outside_bytes += value.bytes().len() + ALLOCATION_BYTES + json_bytes(&json);
+        let name_bytes = self.key_text(key).len();
+        let format_bytes = json_bytes(&json).max(value.bytes().len()) + name_bytes;
+        let largest = self.largest_formats.entry(key).or_default();
+        self.formats_bytes += format_bytes.saturating_sub(*largest);
+        *largest = format_bytes.max(*largest);
         self.format_ids.insert((key, value.clone()), id);
         self.formats.push(Format { key, value, json });
         id
+    }
+
+    /// The most bytes that all formats of one place may have, each with its largest value.
+    pub(crate) fn formats_bytes(&self) -> usize {
+        self.formats_bytes
     }
 
     pub(crate) fn formats(&self) -> &[Format] {

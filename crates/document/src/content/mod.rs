@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use motet_crdt::{
     Association, Client, DecodeError, EditError, Options, RelativePosition, Replica, StateVector,
-    Version, reach_of_update,
+    Version, clients_of_update, reach_of_update,
 };
 use motet_ot::{Delta, Operation};
 
@@ -41,6 +41,15 @@ pub struct Bounds {
     pub text_bytes_max: usize,
     /// The most memory that the replica may take, as [`Replica::size_bytes`] measures it.
     pub replica_bytes_max: usize,
+}
+
+impl Bounds {
+    /// For what is known to fit.
+    const NONE: Self = Self {
+        len_utf16_max: usize::MAX,
+        text_bytes_max: usize::MAX,
+        replica_bytes_max: usize::MAX,
+    };
 }
 
 /// A document's content.
@@ -199,30 +208,46 @@ impl Content {
     ) -> Result<Option<Merged>, ContentError> {
         // Neither made by it nor standing on what it may make one day: edits by position wake nothing
         // that waits, so a replay of the log would not be the same.
-        let named = reach_of_update(update, Version::V1)?;
-        if named.get(OT_CLIENT) > self.replica.state(OT_CLIENT) {
+        let reach = reach_of_update(update, Version::V1)?;
+        if reach.get(OT_CLIENT) > self.replica.state(OT_CLIENT) {
             return Err(ContentError::ReservedClient { client: OT_CLIENT });
         }
-        self.weigh(update.len(), bounds)?;
+        self.merge_own(update, bounds)
+    }
+
+    /// Whether somebody has made something already under a client of this update.
+    pub(crate) fn is_taken(&self, update: &[u8]) -> Result<bool, ContentError> {
+        let made = clients_of_update(update, Version::V1)?;
+        Ok(made
+            .iter()
+            .any(|(client, _)| self.replica.state(*client) > 0))
+    }
+
+    /// As [`merge`](Self::merge), for an update that was made here.
+    pub(crate) fn merge_own(
+        &mut self,
+        update: &[u8],
+        bounds: &Bounds,
+    ) -> Result<Option<Merged>, ContentError> {
+        let before_bytes = self.weighed_bytes;
+        if let Err(too_large) = self.weigh(update.len(), bounds)
+            && !clients_of_update(update, Version::V1)?.is_empty()
+        {
+            // One that only deletes is never refused for that.
+            return Err(too_large);
+        }
         if self.fits(update.len(), bounds) {
-            let merged = self.merge_within(update, bounds);
-            let late = matches!(
-                merged,
-                Err(ContentError::Text(_) | ContentError::TooLarge { .. })
-            );
-            assert!(!late, "**same**: what fits is applied to both");
-            return merged;
+            return self.merge_within(update, &Bounds::NONE);
         }
         // Only a try tells; and a replica cannot go back.
         let mut tried = self.clone();
         let merged = tried.merge_within(update, bounds)?;
         tried.weighed_bytes = tried.replica.size_bytes();
         tried.since_bytes = 0;
-        check(
-            tried.weighed_bytes,
-            bounds.replica_bytes_max,
-            "bytes of memory",
-        )?;
+        if tried.weighed_bytes > before_bytes.max(self.weighed_bytes) {
+            let max = bounds.replica_bytes_max;
+            check(tried.weighed_bytes, max, "bytes of memory")?;
+        }
         *self = tried;
         Ok(merged)
     }
@@ -276,7 +301,8 @@ impl Content {
         let update_bytes = update_bytes + self.replica.pending_bytes();
         // A format may reach over all of the text, and each stretch of it counts.
         let stretches = 2 * (self.replica.runs() + self.text.len_utf16() / 256 + update_bytes);
-        let formats = stretches.saturating_mul(update_bytes.min(1 << 20));
+        let format_bytes = update_bytes + self.replica.formats_bytes();
+        let formats = stretches.saturating_mul(format_bytes.min(1 << 30));
         let grown = formats.saturating_add(update_bytes.saturating_mul(BYTES_PER_BYTE));
         let known_bytes = self.weighed_bytes + self.since_bytes * BYTES_PER_BYTE;
         known_bytes + update_bytes.saturating_mul(BYTES_PER_BYTE) <= bounds.replica_bytes_max

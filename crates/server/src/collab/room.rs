@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::entropy;
+
 use super::{
     outbox::{End, Feed},
     registry::Registry,
@@ -172,7 +174,6 @@ async fn open<L: DocumentLog>(
 async fn reconcile<L: DocumentLog>(
     id: DocumentId,
     shared: &Shared<L>,
-    session: SessionId,
     (author, client_id): (UserId, ClientId),
     submission: Submission,
 ) -> Result<Reconciliation, RoomError> {
@@ -193,9 +194,11 @@ async fn reconcile<L: DocumentLog>(
     };
     match committed {
         None => {
+            // Of 53 bits, as JavaScript counts.
+            let client = u64::from_be_bytes(entropy::bytes()) >> 11;
             let base = open_at(id, shared, submission.base()).await?;
             Ok(off_async_threads(u64::MAX, || {
-                Reconciliation::new(base, submission, session)
+                Reconciliation::new(base, submission, client)
             }))
         }
         Some((_, change)) if !change.merged => Ok(Reconciliation::moved(submission)),
@@ -304,6 +307,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     let Some(command) = self.prepare(registry, command).await? else {
                         continue;
                     };
+                    if let Command::Sync { session, .. } = command {
+                        // Each answer costs as much as the document: the latest question will do.
+                        commands.retain(
+                            |it| !matches!(it, Command::Sync { session: of, .. } if *of == session),
+                        );
+                    }
                     steps = steps.saturating_add(self.steps(&command));
                     if let Command::Leave { session } = &command {
                         leaving.push(*session);
@@ -413,7 +422,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let (id, shared) = (self.document.id(), self.shared.clone());
         let Some(room) = registry.get(id) else { return };
         tokio::spawn(async move {
-            let request = match reconcile(id, &shared, session, author, submission).await {
+            let request = match reconcile(id, &shared, author, submission).await {
                 Ok(reconciliation) => Request::Command(Command::Reconcile {
                     session,
                     reconciliation: Box::new(reconciliation),
@@ -460,6 +469,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         match command {
             Command::Submit { submission, .. } => submission.steps_to(self.document.head().next()),
             Command::Update { update, .. } => update.len() as u64,
+            Command::Sync { .. } => self.document.content().replica().runs() as u64,
             Command::Reconcile { .. } => u64::MAX >> 1,
             _ => 1,
         }

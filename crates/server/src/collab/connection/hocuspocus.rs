@@ -32,6 +32,8 @@ use crate::{
 const DOCUMENTS_MAX: usize = 100;
 /// How long a client may take to tell who it is.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may have no document.
+const UNUSED_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long before a token's end the client is asked for another.
 const RENEWAL: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,8 @@ pub(super) struct Hocuspocus {
     /// Of all frames that wait.
     waiting_bytes: usize,
     waiting: usize,
+    /// Since when no document is joined, if none is.
+    unused_since: Instant,
 }
 
 /// What the client says about one document.
@@ -67,7 +71,14 @@ impl Hocuspocus {
             channels: HashMap::new(),
             waiting_bytes: 0,
             waiting: 0,
+            unused_since: Instant::now(),
         }
+    }
+
+    /// Whether the client has joined a document.
+    fn is_used(&self) -> bool {
+        let is_open = |channel: &Channel| matches!(channel, Channel::Open { .. });
+        self.channels.values().any(is_open)
     }
 
     fn say(&self, name: &str, body: &[u8]) {
@@ -80,7 +91,9 @@ impl Hocuspocus {
         let reason = format!("{code}: {message}");
         self.say(name, &hocuspocus::permission_denied(&reason));
         self.forget(name);
-        self.channels.insert(name.into(), Channel::Denied);
+        if self.channels.len() < DOCUMENTS_MAX {
+            self.channels.insert(name.into(), Channel::Denied);
+        }
     }
 
     /// Ends what there is about a document, without a word.
@@ -91,6 +104,7 @@ impl Hocuspocus {
                 self.waiting_bytes -= frames.iter().map(Bytes::len).sum::<usize>();
             }
             Some(Channel::Open { .. }) => {
+                self.unused_since = Instant::now();
                 // Its document learns of it when the last hold on it is gone.
                 self.shared.sessions().remove(&Key::Name(name.into()));
             }
@@ -267,10 +281,7 @@ impl Listener for Hocuspocus {
             let message = "this dialect is spoken in binary frames";
             return self.fail(ErrorCode::InvalidMessage, message);
         };
-        let is_open = |channel: &Channel| matches!(channel, Channel::Open { .. });
-        if bytes.len() > limits::UNAUTHENTICATED_QUEUE_BYTES_MAX
-            && !self.channels.values().any(is_open)
-        {
+        if bytes.len() > limits::UNAUTHENTICATED_QUEUE_BYTES_MAX && !self.is_used() {
             let message = "a frame of this size needs authentication first";
             return self.fail(ErrorCode::TooLarge, message);
         }
@@ -278,10 +289,15 @@ impl Listener for Hocuspocus {
     }
 
     fn due(&self) -> Option<Instant> {
-        self.next_due().map(|(at, _)| at)
+        let unused = (!self.is_used()).then_some(self.unused_since + UNUSED_TIMEOUT);
+        let due = self.next_due().map(|(at, _)| at);
+        unused.into_iter().chain(due).min()
     }
 
     async fn fall_due(&mut self) {
+        if !self.is_used() && Instant::now() >= self.unused_since + UNUSED_TIMEOUT {
+            return self.fail(ErrorCode::Unauthenticated, "no document was joined");
+        }
         let Some((_, name)) = self.next_due() else {
             return;
         };

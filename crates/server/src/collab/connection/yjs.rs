@@ -183,6 +183,9 @@ pub(super) async fn take(
             update_of(session, update)
         }
         yjs::Message::Awareness(update) => {
+            if update.len() > limits::AWARENESS_BYTES_MAX {
+                return Err(DecodeError::TooLarge);
+            }
             let states = decode_awareness(update)?
                 .into_iter()
                 .map(|it| AwarenessState {

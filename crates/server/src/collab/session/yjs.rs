@@ -44,7 +44,8 @@ pub(crate) enum Receipt {
 /// offline. So nothing is confirmed before its step 2 is stored, which holds all of that.
 #[derive(Debug, Default)]
 struct Receipts {
-    due: VecDeque<Receipt>,
+    /// Whether the client still counts it, beside each.
+    due: VecDeque<(Receipt, bool)>,
     synced: bool,
     /// Confirmations that wait for the step 2.
     held: usize,
@@ -61,12 +62,16 @@ impl Yjs {
 
     /// An update is on its way to the document.
     pub(crate) fn expect(&self, receipt: Receipt) {
-        self.receipts().due.push_back(receipt);
+        self.receipts().due.push_back((receipt, true));
     }
 
     /// The client starts to sync, and counts anew.
     pub(crate) fn restart(&self) {
-        self.receipts().synced = false;
+        let mut receipts = self.receipts();
+        (receipts.synced, receipts.held) = (false, 0);
+        for (_, counted) in &mut receipts.due {
+            *counted = false;
+        }
     }
 
     pub(crate) fn is_hocuspocus(&self) -> bool {
@@ -94,9 +99,9 @@ impl Yjs {
     /// The oldest update without an answer is stored. Returns how many are confirmed now.
     fn confirm(&self) -> usize {
         let mut receipts = self.receipts();
-        receipts.held += 1;
-        if receipts.due.pop_front() == Some(Receipt::Step2) {
-            receipts.synced = true;
+        if let Some((receipt, counted)) = receipts.due.pop_front() {
+            receipts.held += usize::from(counted);
+            receipts.synced |= counted && receipt == Receipt::Step2;
         }
         if receipts.synced {
             std::mem::take(&mut receipts.held)
@@ -219,8 +224,10 @@ impl Session {
             && others.clone().count() > 1
         {
             // A client takes one message a frame: several changes go as one, made once for all.
-            say(wire.get_or_init(|| merged(changes)).clone());
-            return;
+            let together = wire.get_or_init(|| merged(changes)).clone();
+            if !together.is_empty() {
+                return say(together);
+            }
         }
         for entry in others {
             let encode = || yjs::sync(SyncMessage::Update(&entry.change.update));
@@ -229,14 +236,17 @@ impl Session {
     }
 }
 
+/// Empty if they cannot go as one.
 fn merged(changes: &Changes) -> Bytes {
     let updates: Vec<&[u8]> = changes
         .iter()
         .map(|entry| &*entry.change.update)
         .filter(|update| !update.is_empty())
         .collect();
-    let merged = merge_updates(&updates, Version::V1);
-    yjs::sync(SyncMessage::Update(&merged.unwrap_or_default()))
+    match merge_updates(&updates, Version::V1) {
+        Ok(merged) => yjs::sync(SyncMessage::Update(&merged)),
+        Err(_) => Bytes::new(),
+    }
 }
 
 fn presence(update: &PresenceUpdate) -> Bytes {

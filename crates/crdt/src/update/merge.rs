@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_says_what_it_names() {
+    fn an_update_says_how_far_it_reaches() {
         let [one, two, three] = &updates()[..] else {
             panic!()
         };
@@ -278,9 +278,9 @@ mod tests {
             let named = reach_of_update(update, Version::V1).unwrap();
             named.iter().collect::<Vec<_>>()
         };
-        assert_eq!(named(one), []);
-        assert_eq!(named(two), [(7, 4)]);
-        assert_eq!(named(three), [(7, 5)]);
+        assert_eq!(named(one), [(7, 5)]);
+        assert_eq!(named(two), [(7, 4), (9, 2)]);
+        assert_eq!(named(three), [(7, 5), (9, 3)]);
         // A deletion of what nobody has made.
         assert_eq!(named(&[0, 1, 7, 1, 90, 10]), [(7, 100)]);
     }

@@ -59,6 +59,15 @@ impl Server {
         Self { child, address }
     }
 
+    /// What the system says of its memory, in KiB: `VmRSS`, `VmHWM`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory_kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.strip_prefix(':')?.trim().strip_suffix(" kB"));
+        kib.unwrap().parse().unwrap()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -8,6 +8,7 @@ pub(crate) mod yjs;
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -33,6 +34,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Self {
+        Self::spawn(data, flags, Stdio::inherit())
+    }
+
+    /// One whose complaints go to a file.
+    pub(crate) fn start_noting(data: &Path, flags: &[&str], errors: &Path) -> Self {
+        Self::spawn(data, flags, File::create(errors).unwrap().into())
+    }
+
+    fn spawn(data: &Path, flags: &[&str], errors: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_motet"))
             .args([
                 "serve",
@@ -45,6 +55,7 @@ impl Server {
             .arg(data)
             .args(flags)
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

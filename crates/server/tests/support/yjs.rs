@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use motet_crdt::{Client, Options, Replica, SyncMessage, Version, decode_state_vector, lib0};
+use motet_crdt::{
+    Client, Options, Replica, SyncMessage, Version, decode_awareness, decode_state_vector, lib0,
+};
 use motet_ot::Delta;
 use motet_protocol::yjs::{self, Message, hocuspocus};
+use serde::de::IgnoredAny;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite};
 
@@ -181,9 +184,16 @@ impl YjsClient {
     }
 }
 
+/// What a message says of the document. A client of Yjs cannot get over what it cannot read.
 fn yjs_message(body: &[u8]) -> Option<SyncMessage<'_>> {
     match yjs::decode(body).unwrap() {
         Message::Sync(message) => Some(message),
+        Message::Awareness(update) => {
+            for entry in decode_awareness(update).unwrap() {
+                serde_json::from_str::<IgnoredAny>(entry.state).unwrap();
+            }
+            None
+        }
         _ => None,
     }
 }

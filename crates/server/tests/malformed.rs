@@ -24,7 +24,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
 /// How many sessions speak nonsense, unless `MOTET_MALFORMED` says otherwise.
-const SESSIONS: u64 = 600;
+const SESSIONS: u64 = 1_500;
 /// Most frames that one of them sends.
 const FRAMES_MAX: usize = 12;
 
@@ -335,6 +335,49 @@ impl WellBehaved {
         self.hocuspocus.sync().await;
         assert_eq!(self.hocuspocus.document.content(), *content);
     }
+}
+
+/// Others who speak identities would drop the message that it comes in, with the states of everybody.
+#[tokio::test]
+async fn an_awareness_state_that_is_no_json_is_not_passed_on() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let (ada, mallory) = (server.register("ada"), server.register("mallory"));
+    let document = server.create(&ada);
+    server.grant(&ada, &document, "mallory", "viewer");
+    let states = ["{", "", "undefined", "{\"user\":\"\u{1}\"}", "1 2"];
+    for state in states {
+        let entry = AwarenessEntry {
+            client: 7,
+            clock: 1,
+            state,
+        };
+        let awareness = yjs::awareness(&encode_awareness(&[entry]));
+        let path = format!("/yjs/{document}?token={}", mallory.token);
+        let mut stranger = Stranger::connect(&server, &path, 1).await;
+        stranger.say(Message::Binary(awareness.clone())).await;
+        stranger.heard_out(|_| false, &[4400]).await;
+
+        let prefix = hocuspocus::prefix(&document);
+        let mut stranger = Stranger::connect(&server, "/hocuspocus", 1).await;
+        for message in [&auth(&mallory.token), &*awareness] {
+            let frame = hocuspocus::frame(&prefix, message);
+            stranger.say(Message::Binary(frame)).await;
+        }
+        let denied = hocuspocus::frame(&prefix, &[2, 1]);
+        let is_denied = |frame: &[u8]| frame.starts_with(&denied);
+        stranger.heard_out(is_denied, &[]).await;
+    }
+    // As JavaScript has it.
+    let entry = AwarenessEntry {
+        client: 7,
+        clock: 1,
+        state: r#"{"user":{"name":"\ud800"}}"#,
+    };
+    let mut client = server.yjs(&mallory, &document, Identities::new(1)).await;
+    let awareness = yjs::awareness(&encode_awareness(&[entry]));
+    client.send(&awareness).await;
+    client.sync().await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use motet_crdt::{DecodeError, SyncMessage, decode_awareness, decode_state_vector
 use motet_document::{AwarenessState, Command, Start};
 use motet_model::limits;
 use motet_protocol::{ErrorCode, close, yjs};
+use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use super::{Frame, Opening, Shared, reader::Listener};
@@ -186,13 +187,19 @@ pub(super) async fn take(
             if update.len() > limits::AWARENESS_BYTES_MAX {
                 return Err(DecodeError::TooLarge);
             }
-            let states = decode_awareness(update)?
-                .into_iter()
-                .map(|it| AwarenessState {
-                    client: it.client,
-                    clock: it.clock,
-                    state: (it.state != "null").then(|| it.state.into()),
+            let entries = decode_awareness(update)?;
+            if !entries.iter().all(|it| is_json(it.state)) {
+                let what = "a state of the awareness is not JSON";
+                return Err(DecodeError::Malformed {
+                    at: update.len(),
+                    what,
                 });
+            }
+            let states = entries.into_iter().map(|it| AwarenessState {
+                client: it.client,
+                clock: it.clock,
+                state: (it.state != "null").then(|| it.state.into()),
+            });
             Command::Awareness {
                 session: id,
                 states: states.collect(),
@@ -203,6 +210,12 @@ pub(super) async fn take(
     };
     session.tell(command).await;
     Ok(())
+}
+
+/// Clients of Yjs drop a whole message, with what others say in it, over one state that they cannot
+/// parse. As for them, half of a surrogate pair is fine.
+fn is_json(state: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(state).is_ok()
 }
 
 fn update_of(session: &Session, update: &[u8]) -> Command {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 ///
 /// # Invariants
 ///
-/// - **bounded**: besides its first event, which may be of any size, it holds at most
+/// - **bounded**: besides its largest event, which may be of any size, it holds at most
 ///   [`OUTBOX_BYTES_MAX`]. Changes and presence that do not fit are dropped, since they can be sent
 ///   later; answers cannot, so a client that asks for more of them than fit is cut off.
 /// - **no gap**: once an event did not fit, changes and presence are refused until the document
@@ -29,8 +29,10 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Event>,
-    /// Of all events but the first.
+    /// Of all events.
     size_bytes: usize,
+    /// Of the largest one.
+    largest_bytes: usize,
     /// An event did not fit, and the document has not yet begun to send again.
     behind: bool,
     /// The writer has not yet asked for that.
@@ -41,13 +43,15 @@ struct Queue {
 
 impl Queue {
     fn has_room_for(&self, size_bytes: usize) -> bool {
-        self.events.is_empty() || self.size_bytes + size_bytes <= OUTBOX_BYTES_MAX
+        let largest_bytes = self.largest_bytes.max(size_bytes);
+        self.size_bytes + size_bytes - largest_bytes <= OUTBOX_BYTES_MAX
     }
 
     /// Drops what a catch-up will send again.
     fn fall_behind(&mut self) {
         self.events.retain(|event| !is_replaceable(event));
-        self.size_bytes = self.events.iter().skip(1).map(size_bytes).sum();
+        self.size_bytes = self.events.iter().map(size_bytes).sum();
+        self.largest_bytes = self.events.iter().map(size_bytes).max().unwrap_or(0);
         self.behind = true;
         self.ask = true;
     }
@@ -105,9 +109,8 @@ impl Outbox {
             }
         }
         if !(overflow && replaceable) {
-            if !queue.events.is_empty() {
-                queue.size_bytes += size_bytes;
-            }
+            queue.size_bytes += size_bytes;
+            queue.largest_bytes = queue.largest_bytes.max(size_bytes);
             queue.events.push_back(event);
         }
         if overflow { Err(Overflow) } else { Ok(()) }
@@ -116,7 +119,7 @@ impl Outbox {
     /// Takes everything.
     pub(crate) fn take(&self) -> Taken {
         let mut queue = self.lock();
-        queue.size_bytes = 0;
+        (queue.size_bytes, queue.largest_bytes) = (0, 0);
         let behind = std::mem::take(&mut queue.ask);
         Taken {
             events: std::mem::take(&mut queue.events),
@@ -243,7 +246,7 @@ mod tests {
     #[test]
     fn bounded_and_no_gap() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
-        assert_eq!(outbox.push(large()), Ok(()), "the first may be of any size");
+        assert_eq!(outbox.push(large()), Ok(()), "one may be of any size");
         assert_eq!(outbox.push(large()), Ok(()), "it fits");
         assert_eq!(outbox.push(answer()), Ok(()), "it still fits");
         assert_eq!(outbox.push(large()), Err(Overflow));
@@ -258,6 +261,27 @@ mod tests {
         assert_eq!(outbox.push(presence()), Ok(()));
         let taken = outbox.take();
         assert!(!taken.behind && taken.events.len() == 1);
+    }
+
+    #[test]
+    fn one_answer_may_be_of_any_size_also_behind_others() {
+        let outbox = Outbox::new(Arc::new(Notify::new()));
+        let asked = || Event::Missing {
+            update: vec![0; 2 * OUTBOX_BYTES_MAX].into(),
+            through: Revision::ZERO,
+            asked: Some(bytes::Bytes::new()),
+        };
+        for event in [answer(), asked(), answer()] {
+            assert_eq!(outbox.push(event), Ok(()));
+        }
+        let taken = outbox.take();
+        assert_eq!((taken.events.len(), taken.end), (3, None));
+        // Two at a time are too much.
+        for event in [asked(), answer()] {
+            assert_eq!(outbox.push(event), Ok(()));
+        }
+        assert_eq!(outbox.push(asked()), Ok(()), "it is told by the end");
+        assert_eq!(outbox.take().end, Some(End::Unread));
     }
 
     #[test]

@@ -38,36 +38,50 @@ node_modules/.package-lock.json: package.json package-lock.json packages/*/packa
 	@touch $@
 
 .PHONY: test
-test: test-needs test-rust test-ts test-interop test-browser ## Install what the tests need, and pass them all
+test: test-needs test-rust test-api test-ts test-interop test-browser ## Install what the tests need, and pass them all
 
 .PHONY: test-needs
-test-needs: ## Install what the tests need: Chromium and cargo-nextest
+test-needs: ## Install what the tests need: Chromium, cargo-nextest, schemathesis, and the services
 	scripts/test-needs
 
+.PHONY: services
+services: ## Start PostgreSQL, Redis and NATS for tests and benchmarks, if they do not run; install them if need be
+	scripts/services
+
+# With all tests, as the Rust tests want it: alone, its dependencies would have other features, and be built
+# once more.
+.PHONY: test-server
+test-server: web ## Build the server that the tests drive
+	cargo test --locked --workspace --no-run --quiet
+
 .PHONY: test-rust
-test-rust: web ## Rust tests: units, laws, contracts, kill test, simulation
-	cargo build --locked -p motet-server
+test-rust: test-server ## Rust tests: units, laws, contracts, kill test, simulation
 	cargo nextest run --locked --workspace
 	cargo test --locked --workspace --doc --quiet
 
+.PHONY: test-api
+test-api: test-server ## Made-up requests from the OpenAPI document against the real server, for two minutes
+	scripts/test-api
+
 .PHONY: test-ts
-test-ts: client ## TypeScript tests: client core, bindings, convergence, traces over real sockets
-	cargo build --locked -p motet-server
+test-ts: test-server ## TypeScript tests: client core, bindings, convergence, traces over real sockets
 	npm run --silent test -w @motet/client
 
 .PHONY: test-browser
-test-browser: web ## Browser tests: the web application in Chromium against the real server
-	cargo build --locked -p motet-server
+test-browser: test-server ## Browser tests: the web application in Chromium against the real server
 	npm run --silent test -w @motet/web
 
 .PHONY: test-interop
-test-interop: web ## Other people's clients: Yjs and Hocuspocus providers in Node, the example pages in Chromium
-	cargo build --locked -p motet-server
+test-interop: test-server ## Other people's clients: Yjs and Hocuspocus providers in Node, the example pages in Chromium
 	npm run --silent test -w @motet/interop
 	npm run --silent test -w @motet/examples
 
 .PHONY: examples
 examples: client ## Serve the example pages while they are worked on, on http://127.0.0.1:5173
+	@echo
+	@echo "  The server lets these pages in if it was started with"
+	@echo "  MOTET_ALLOWED_ORIGINS=http://127.0.0.1:5173 make run"
+	@echo
 	npm run --silent dev -w @motet/examples
 
 .PHONY: lint
@@ -95,8 +109,8 @@ merges: ## Simulate many offline merges: make merges MERGES=1000000, or replay o
 	cargo run --release --locked -p motet-sim -- --merges $(if $(MERGE),--seed $(MERGE),--seeds $(or $(MERGES),100000))
 
 .PHONY: bench
-bench: build ## Benchmarks: per operation, through the document, and end to end on loopback
-	cargo bench --locked -p motet-ot -p motet-document --benches
+bench: build services ## Benchmarks: per operation, through the document and the logs, and end to end on loopback
+	cargo bench --locked -p motet-ot -p motet-document -p motet-log -p motet-server --benches
 	cargo run --release --locked -p motet-bench -- --server $(TARGET_DIR)/release/motet
 
 .PHONY: bench-crdt

@@ -22,7 +22,8 @@ impl Server {
     pub(crate) async fn start(binary: &Path) -> anyhow::Result<Self> {
         let data = TempDir::new()?;
         let mut child = Command::new(binary)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(["--limits", "false", "--data-dir"])
             .arg(data.path())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

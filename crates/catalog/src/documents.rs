@@ -1,7 +1,13 @@
-use motet_model::{DocumentId, UserId};
+//! The documents that there are.
+
+use motet_model::{DocumentId, OrganizationId, UserId};
+use serde_json::json;
 use sqlx::{Row, any::AnyRow};
 
-use crate::{Catalog, CatalogError, Role, parsed, stored, time};
+use crate::{
+    Actor, AuditAction, Catalog, CatalogError, Entry, Role, holds::Held, none_if_empty, parsed,
+    search::keep_title, stored, time,
+};
 
 /// A document as one user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +18,10 @@ pub struct Document {
     pub title: String,
     /// What the user may do with it.
     pub role: Role,
+    /// Its organization.
+    pub organization: OrganizationId,
+    /// What everyone in the organization may do with it.
+    pub organization_role: Option<Role>,
     /// Whose it is.
     pub owner: UserId,
     /// The owner's name.
@@ -20,6 +30,33 @@ pub struct Document {
     pub created_at_ms: u64,
     /// When it was last changed; may lag by some seconds.
     pub updated_at_ms: u64,
+    /// When it was put into the trash, if it was.
+    pub deleted_at_ms: Option<u64>,
+}
+
+/// A document that is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDocument {
+    /// Its id.
+    pub id: DocumentId,
+    /// Its title.
+    pub title: String,
+    /// Whose it is; it belongs to their organization.
+    pub owner: UserId,
+}
+
+/// Which of a user's documents to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DocumentFilter {
+    /// All that are not in the trash.
+    #[default]
+    All,
+    /// The user's own.
+    Owned,
+    /// Those of others.
+    Shared,
+    /// The user's own in the trash.
+    Trash,
 }
 
 /// A place in a list of documents: after the one with this time and id.
@@ -31,99 +68,145 @@ pub struct Cursor {
     pub id: DocumentId,
 }
 
-/// A user's right to a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Who.
-    pub user: UserId,
-    /// Their e-mail address.
-    pub email: String,
-    /// Their name.
-    pub name: String,
-    /// What they may do.
-    pub role: Role,
-}
+/// Of what [`Document`] is read.
+pub(crate) const VISIBLE_COLUMNS: &str = "d.id, d.title, d.owner_id, d.organization_id,
+    d.organization_role, d.created_at_ms, d.updated_at_ms, d.deleted_at_ms,
+    u.name AS owner_name, r.role_rank";
 
-/// What a document is to a user, `$1`: the one place where rights are worked out.
-const VISIBLE: &str = "
-    SELECT d.id, d.title, d.owner_id, d.created_at_ms, d.updated_at_ms, u.name AS owner_name,
-           CASE WHEN d.owner_id = $1 THEN 'owner' ELSE g.role END AS role
-    FROM documents d
-    JOIN users u ON u.id = d.owner_id
-    LEFT JOIN grants g ON g.document_id = d.id AND g.user_id = $1
-    WHERE (d.owner_id = $1 OR g.role IS NOT NULL)";
+/// Documents as the user `$1` sees them at the time `$2`.
+pub(crate) const VISIBLE: &str = "
+    FROM (SELECT document_id, CAST(MAX(role_rank) AS BIGINT) AS role_rank FROM document_roles
+          WHERE user_id = $1 AND (until_ms = 0 OR until_ms > $2) GROUP BY document_id) r
+    JOIN documents d ON d.id = r.document_id
+    JOIN users u ON u.id = d.owner_id";
 
 const NO_DOCUMENT: CatalogError = CatalogError::NotFound { what: "document" };
 
+impl DocumentFilter {
+    pub(crate) const fn condition(self) -> &'static str {
+        match self {
+            Self::All => "d.deleted_at_ms = 0",
+            Self::Owned => "d.deleted_at_ms = 0 AND d.owner_id = $1",
+            Self::Shared => "d.deleted_at_ms = 0 AND d.owner_id <> $1",
+            Self::Trash => "d.deleted_at_ms > 1 AND d.owner_id = $1",
+        }
+    }
+}
+
 impl Document {
-    fn from_row(row: &AnyRow) -> Result<Self, CatalogError> {
+    pub(crate) fn from_row(row: &AnyRow) -> Result<Self, CatalogError> {
+        let open = none_if_empty(row, "organization_role")?;
         Ok(Self {
             id: parsed(row, "id")?,
             title: row.try_get("title")?,
-            role: parsed(row, "role")?,
+            role: Role::of_rank(row.try_get("role_rank")?).unwrap_or(Role::Viewer),
+            organization: parsed(row, "organization_id")?,
+            organization_role: open.and_then(|role| role.parse().ok()),
             owner: parsed(row, "owner_id")?,
             owner_name: row.try_get("owner_name")?,
             created_at_ms: time(row, "created_at_ms")?,
             updated_at_ms: time(row, "updated_at_ms")?,
+            deleted_at_ms: Some(time(row, "deleted_at_ms")?).filter(|time_ms| *time_ms > 0),
         })
     }
 }
 
 impl Catalog {
-    /// Adds a document.
+    /// Adds a document to its owner's organization.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: no such account, or a guest's. `Unavailable`.
+    pub async fn create_document(
+        &self,
+        actor: &Actor,
+        document: &NewDocument,
+    ) -> Result<(), CatalogError> {
+        let mut act = self.act(actor).await?;
+        act.hold(Held::User, document.owner).await?;
+        let created = sqlx::query(
+            "INSERT INTO documents (id, title, owner_id, organization_id, created_at_ms,
+                                    updated_at_ms)
+             SELECT $1, $2, u.id, u.organization_id, $4, $4 FROM users u
+             WHERE u.id = $3 AND u.kind = 'member'",
+        )
+        .bind(document.id.to_string())
+        .bind(&document.title)
+        .bind(document.owner.to_string())
+        .bind(stored(actor.at_ms))
+        .execute(act.connection())
+        .await?;
+        if created.rows_affected() == 0 {
+            return Err(CatalogError::NotFound { what: "account" });
+        }
+        keep_title(act.connection(), document.id, &document.title).await?;
+        let entry = Entry::new(AuditAction::DocumentCreated);
+        act.commit(entry.document(document.id)).await
+    }
+
+    /// The organization of a document, wherever it is.
     ///
     /// # Errors
     ///
     /// `Unavailable`.
-    pub async fn create_document(
+    pub async fn organization_of(
         &self,
         id: DocumentId,
-        title: &str,
-        owner: UserId,
-        now_ms: u64,
-    ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO documents (id, title, owner_id, created_at_ms, updated_at_ms)
-             VALUES ($1, $2, $3, $4, $4)",
-        )
-        .bind(id.to_string())
-        .bind(title)
-        .bind(owner.to_string())
-        .bind(stored(now_ms))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+    ) -> Result<Option<OrganizationId>, CatalogError> {
+        let row = sqlx::query("SELECT organization_id FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| parsed(&row, "organization_id")).transpose()
     }
 
-    /// The document, if the user may see it.
+    /// The title of a document, whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn title_of(&self, id: DocumentId) -> Result<Option<String>, CatalogError> {
+        let row = sqlx::query("SELECT title FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok(row.try_get("title")?)).transpose()
+    }
+
+    /// How many documents the account owns, those in the trash too.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn count_documents(&self, owner: UserId) -> Result<u64, CatalogError> {
+        let row = sqlx::query("SELECT COUNT(*) AS documents FROM documents WHERE owner_id = $1")
+            .bind(owner.to_string())
+            .fetch_one(&self.pool)
+            .await?;
+        time(&row, "documents")
+    }
+
+    /// The document, if the user may see it; in the trash only its owner may.
     ///
     /// # Errors
     ///
     /// `NotFound`: it does not exist, or not for this user. `Unavailable`.
-    pub async fn document(&self, user: UserId, id: DocumentId) -> Result<Document, CatalogError> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{VISIBLE} AND d.id = $2")))
-            .bind(user.to_string())
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
-        Document::from_row(&row.ok_or(NO_DOCUMENT)?)
-    }
-
-    /// What the user may do with the document; `None` if they may not see it, or there is none.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable`.
-    pub async fn role_of(
+    pub async fn document(
         &self,
         user: UserId,
         id: DocumentId,
-    ) -> Result<Option<Role>, CatalogError> {
-        match self.document(user, id).await {
-            Ok(document) => Ok(Some(document.role)),
-            Err(CatalogError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        now_ms: u64,
+    ) -> Result<Document, CatalogError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {VISIBLE_COLUMNS} {VISIBLE} WHERE d.id = $3 AND d.deleted_at_ms <> 1
+               AND (d.deleted_at_ms = 0 OR d.owner_id = $1)"
+        )))
+        .bind(user.to_string())
+        .bind(stored(now_ms))
+        .bind(id.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        Document::from_row(&row.ok_or(NO_DOCUMENT)?)
     }
 
     /// The documents that the user may see, the latest change first, after `cursor`.
@@ -134,18 +217,23 @@ impl Catalog {
     pub async fn documents(
         &self,
         user: UserId,
+        filter: DocumentFilter,
         limit: u32,
         cursor: Option<Cursor>,
+        now_ms: u64,
     ) -> Result<Vec<Document>, CatalogError> {
         let (before_ms, before_id) = match cursor {
             Some(Cursor { updated_at_ms, id }) => (stored(updated_at_ms), id.to_string()),
             None => (i64::MAX, String::new()),
         };
+        let condition = filter.condition();
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{VISIBLE} AND (d.updated_at_ms < $2 OR (d.updated_at_ms = $2 AND d.id < $3))
-             ORDER BY d.updated_at_ms DESC, d.id DESC LIMIT $4"
+            "SELECT {VISIBLE_COLUMNS} {VISIBLE} WHERE {condition}
+               AND (d.updated_at_ms < $3 OR (d.updated_at_ms = $3 AND d.id < $4))
+             ORDER BY d.updated_at_ms DESC, d.id DESC LIMIT $5"
         )))
         .bind(user.to_string())
+        .bind(stored(now_ms))
         .bind(before_ms)
         .bind(before_id)
         .bind(i64::from(limit))
@@ -161,22 +249,53 @@ impl Catalog {
     /// `NotFound`, `Unavailable`.
     pub async fn rename_document(
         &self,
+        actor: &Actor,
         id: DocumentId,
         title: &str,
-        now_ms: u64,
     ) -> Result<(), CatalogError> {
-        let renamed =
-            sqlx::query("UPDATE documents SET title = $2, updated_at_ms = $3 WHERE id = $1")
-                .bind(id.to_string())
-                .bind(title)
-                .bind(stored(now_ms))
-                .execute(&self.pool)
-                .await?;
+        let mut act = self.act(actor).await?;
+        let renamed = sqlx::query(
+            "UPDATE documents SET title = $2, updated_at_ms = $3
+             WHERE id = $1 AND deleted_at_ms = 0",
+        )
+        .bind(id.to_string())
+        .bind(title)
+        .bind(stored(actor.at_ms))
+        .execute(act.connection())
+        .await?;
         if renamed.rows_affected() == 0 {
-            Err(NO_DOCUMENT)
-        } else {
-            Ok(())
+            return Err(NO_DOCUMENT);
         }
+        keep_title(act.connection(), id, title).await?;
+        let entry = Entry::new(AuditAction::DocumentRenamed);
+        act.commit(entry.document(id)).await
+    }
+
+    /// Says what everyone in the organization may do with the document.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Unavailable`.
+    pub async fn open_document(
+        &self,
+        actor: &Actor,
+        id: DocumentId,
+        role: Option<Role>,
+    ) -> Result<(), CatalogError> {
+        let mut act = self.act(actor).await?;
+        let role = role.map_or("", Role::as_str);
+        let changed = sqlx::query(
+            "UPDATE documents SET organization_role = $2 WHERE id = $1 AND deleted_at_ms = 0",
+        )
+        .bind(id.to_string())
+        .bind(role)
+        .execute(act.connection())
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Err(NO_DOCUMENT);
+        }
+        let entry = Entry::new(AuditAction::DocumentOpenness).document(id);
+        act.commit(entry.details(json!({ "role": role }))).await
     }
 
     /// Notes when the document was last changed. One that is gone needs no note.
@@ -193,88 +312,91 @@ impl Catalog {
         Ok(())
     }
 
+    /// Puts the document into the trash, or takes it out.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: there is none, or it is there already. `Unavailable`.
+    pub async fn trash_document(
+        &self,
+        actor: &Actor,
+        id: DocumentId,
+        trashed: bool,
+    ) -> Result<(), CatalogError> {
+        let mut act = self.act(actor).await?;
+        let (at_ms, action) = if trashed {
+            (actor.at_ms, AuditAction::DocumentTrashed)
+        } else {
+            (0, AuditAction::DocumentRestored)
+        };
+        let moved = sqlx::query(
+            "UPDATE documents SET deleted_at_ms = $2
+             WHERE id = $1 AND deleted_at_ms <> 1 AND (deleted_at_ms > 0) = ($2 = 0)",
+        )
+        .bind(id.to_string())
+        .bind(stored(at_ms))
+        .execute(act.connection())
+        .await?;
+        if moved.rows_affected() == 0 {
+            return Err(NO_DOCUMENT);
+        }
+        act.commit(Entry::new(action).document(id)).await
+    }
+
+    /// Decides that the document is to be deleted for good: from here on nobody sees it or gets it back.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Unavailable`.
+    pub async fn doom_document(&self, id: DocumentId) -> Result<(), CatalogError> {
+        // The first of all times in the trash, so it is always due.
+        let doomed = sqlx::query("UPDATE documents SET deleted_at_ms = 1 WHERE id = $1")
+            .bind(id.to_string())
+            .execute(&self.pool)
+            .await?;
+        if doomed.rows_affected() == 0 {
+            return Err(NO_DOCUMENT);
+        }
+        Ok(())
+    }
+
+    /// Documents that have been in the trash since before this time, and those that are doomed.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn trashed_before(
+        &self,
+        before_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<(DocumentId, OrganizationId)>, CatalogError> {
+        let rows = sqlx::query(
+            "SELECT id, organization_id FROM documents
+             WHERE deleted_at_ms > 0 AND deleted_at_ms < $1 ORDER BY deleted_at_ms LIMIT $2",
+        )
+        .bind(stored(before_ms.max(2)))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let ids = |row: &AnyRow| Ok((parsed(row, "id")?, parsed(row, "organization_id")?));
+        rows.iter().map(ids).collect()
+    }
+
     /// Removes a document and all rights to it.
     ///
     /// # Errors
     ///
     /// `NotFound`, `Unavailable`.
-    pub async fn delete_document(&self, id: DocumentId) -> Result<(), CatalogError> {
+    pub async fn delete_document(&self, actor: &Actor, id: DocumentId) -> Result<(), CatalogError> {
+        let mut act = self.act(actor).await?;
         let deleted = sqlx::query("DELETE FROM documents WHERE id = $1")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(act.connection())
             .await?;
         if deleted.rows_affected() == 0 {
-            Err(NO_DOCUMENT)
-        } else {
-            Ok(())
+            return Err(NO_DOCUMENT);
         }
-    }
-
-    /// Who may see the document: the owner first, then by e-mail address.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable`.
-    pub async fn grants(&self, id: DocumentId) -> Result<Vec<Grant>, CatalogError> {
-        let rows = sqlx::query(
-            "SELECT u.id, u.email, u.name, 'owner' AS role, 0 AS place, u.email_folded
-             FROM documents d JOIN users u ON u.id = d.owner_id WHERE d.id = $1
-             UNION ALL
-             SELECT u.id, u.email, u.name, g.role, 1 AS place, u.email_folded
-             FROM grants g JOIN users u ON u.id = g.user_id WHERE g.document_id = $1
-             ORDER BY 5, 6",
-        )
-        .bind(id.to_string())
-        .fetch_all(&self.pool)
-        .await?;
-        let grant = |row: &AnyRow| {
-            Ok(Grant {
-                user: parsed(row, "id")?,
-                email: row.try_get("email")?,
-                name: row.try_get("name")?,
-                role: parsed(row, "role")?,
-            })
-        };
-        rows.iter().map(grant).collect()
-    }
-
-    /// Gives a user a role, in place of any they had.
-    ///
-    /// # Errors
-    ///
-    /// `Unavailable`: also when document or user are gone.
-    pub async fn grant(
-        &self,
-        id: DocumentId,
-        user: UserId,
-        role: Role,
-    ) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO grants (document_id, user_id, role) VALUES ($1, $2, $3)
-             ON CONFLICT (document_id, user_id) DO UPDATE SET role = excluded.role",
-        )
-        .bind(id.to_string())
-        .bind(user.to_string())
-        .bind(role.as_str())
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Takes a user's role away.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound`: they had none. `Unavailable`.
-    pub async fn revoke(&self, id: DocumentId, user: UserId) -> Result<(), CatalogError> {
-        let revoked = sqlx::query("DELETE FROM grants WHERE document_id = $1 AND user_id = $2")
-            .bind(id.to_string())
-            .bind(user.to_string())
-            .execute(&self.pool)
-            .await?;
-        if revoked.rows_affected() == 0 {
-            return Err(CatalogError::NotFound { what: "grant" });
-        }
-        Ok(())
+        let entry = Entry::new(AuditAction::DocumentDeleted);
+        act.commit(entry.document(id)).await
     }
 }

@@ -22,6 +22,7 @@ fn submission(c: &mut Criterion) {
         let member = Member {
             user: UserId::from_bytes([1; 16]),
             name: "Bench".into(),
+            color: None,
             access: Access::Write,
         };
         let client_id = "bench".parse().expect("a client id");

@@ -24,6 +24,8 @@ pub struct Member {
     pub user: UserId,
     /// The name that others see.
     pub name: Arc<str>,
+    /// The colour that it likes.
+    pub color: Option<u8>,
     /// What the account may do.
     pub access: Access,
 }
@@ -42,7 +44,8 @@ pub enum Start {
         /// the submission can be [reconciled](crate::Reconciliation) if it must be.
         pending: bool,
     },
-    /// Positions, for one submission on this revision. The others are not shown the session.
+    /// Positions, for one submission on this revision, which makes no change if it changes nothing. The
+    /// others are not shown the session.
     Once(Revision),
     /// Identities: updates, state vectors and awareness of Yjs.
     Identities,
@@ -138,10 +141,10 @@ pub enum Command {
         /// Whose.
         session: SessionId,
     },
-    /// A user's rights on this document are other ones now; `None`: they are gone.
+    /// A session's rights on this document are other ones now; `None`: they are gone.
     SetAccess {
         /// Whose.
-        user: UserId,
+        session: SessionId,
         /// The rights from now on.
         access: Option<Access>,
     },

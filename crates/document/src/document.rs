@@ -109,6 +109,12 @@ impl Plan {
             .collect()
     }
 
+    /// Whose each change is, in order.
+    pub fn authors(&self) -> impl Iterator<Item = (SessionId, Revision)> {
+        let changes = self.changes.iter();
+        changes.filter_map(|entry| Some((entry.session?, entry.revision)))
+    }
+
     pub(crate) fn reply(&mut self, session: SessionId, event: Event) {
         self.replies.push((session, event));
     }
@@ -419,7 +425,7 @@ impl Document {
                 self.sessions.describe(session, data);
             }
             Command::Heard { session } => self.sessions.heard(session, now_ms),
-            Command::SetAccess { user, access } => self.set_access(plan, user, access),
+            Command::SetAccess { session, access } => self.set_access(plan, session, access),
         }
     }
 
@@ -454,22 +460,22 @@ impl Document {
         Ok(())
     }
 
-    fn set_access(&mut self, plan: &mut Plan, user: motet_model::UserId, access: Option<Access>) {
-        for id in self.sessions.of_user(user) {
-            let Some(access) = access else {
-                self.sessions.leave(id);
-                plan.reply(id, Event::Closed(CloseReason::Forbidden));
-                continue;
-            };
-            self.sessions.set_access(id, access);
-            plan.reply(id, Event::AccessChanged(access));
-            let dialect = self.sessions.get(id).map(|session| session.dialect);
-            if access == Access::Write && dialect == Some(Dialect::Yjs) {
-                // Told what the document has, the client sends what it has besides: edits that were
-                // refused, on which its next ones stand.
-                let made = self.content.replica().state_vector();
-                self.bring(plan, id, &made, true);
-            }
+    fn set_access(&mut self, plan: &mut Plan, id: SessionId, access: Option<Access>) {
+        let Some(session) = self.sessions.get(id) else {
+            return;
+        };
+        let dialect = session.dialect;
+        let Some(access) = access else {
+            self.sessions.leave(id);
+            return plan.reply(id, Event::Closed(CloseReason::Forbidden));
+        };
+        self.sessions.set_access(id, access);
+        plan.reply(id, Event::AccessChanged(access));
+        if access == Access::Write && dialect == Dialect::Yjs {
+            // Told what the document has, the client sends what it has besides: edits that were
+            // refused, on which its next ones stand.
+            let made = self.content.replica().state_vector();
+            self.bring(plan, id, &made, true);
         }
     }
 

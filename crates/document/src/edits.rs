@@ -60,6 +60,7 @@ impl Document {
         }
         if delivery == Delivery::Held(submission.base())
             && submission.seq().is_some()
+            && !(session.hidden && submission.delta().is_empty())
             && (is_far || self.was_merged(submission, author, &client_id))
         {
             if let Some(session) = self.sessions.get_mut(id) {
@@ -98,6 +99,7 @@ impl Document {
             return Err(Reject::ReadOnly);
         }
         let is_reconciling = session.delivery == Delivery::Reconciling;
+        let is_hidden = session.hidden;
         let (author, client_id) = (session.member.user, session.client_id.clone());
         let revision = submission.base();
         if revision > self.head {
@@ -148,6 +150,14 @@ impl Document {
                 len_utf16,
             })
             .into());
+        }
+        // An edit of nothing, or of what others have done already, is a change all the same: that it is in
+        // the log is how its client learns what became of it, also after a restart. Whoever is here for one
+        // edit never asks again, and needs none.
+        if is_hidden && submission.delta().is_empty() {
+            let revision = self.window.head();
+            plan.reply(id, Event::Acknowledged { seq, revision });
+            return Ok(());
         }
         let bounds = self.settings.bounds();
         let update = self.content.edit(submission.delta(), &bounds)?;

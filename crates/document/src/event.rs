@@ -59,11 +59,12 @@ pub enum Event {
         /// What leads from the submission, on its base, to `revision`.
         operation: Arc<Delta>,
     },
-    /// A submission that was committed before, and sent once more.
+    /// A submission that was committed before, and sent once more; or one of a session that is here for one
+    /// edit, and there was nothing to commit.
     Acknowledged {
         /// Its number.
         seq: u64,
-        /// The revision that it was committed as.
+        /// The revision that it was committed as, or on which it changes nothing.
         revision: Revision,
     },
     /// A submission, or with no `seq` another command, was refused and has changed nothing.

@@ -3,7 +3,6 @@
 //! Moving a delta to the head costs its operations times the changes since its base. Where that is too
 //! much, the document is rebuilt at the base from the log, the delta is made there as its author saw it,
 //! and what that is as an update merges into the head in a time that does not depend on what came between.
-
 //!
 //! The update need not do what moving the delta would have done, so its author cannot work out for itself
 //! what became of it: it is told, also when it asks again because the answer was lost.

@@ -65,8 +65,8 @@ pub(crate) struct Session {
     told: Told,
     /// False once it has been silent for too long.
     present: bool,
-    /// The others are never shown it.
-    hidden: bool,
+    /// It is here for one edit, and the others are never shown it.
+    pub(crate) hidden: bool,
     /// What it says of itself, if it speaks identities.
     states: States,
     /// Which of its clients shows the cursor.
@@ -191,12 +191,6 @@ impl Sessions {
             .map(|(id, _)| *id)
     }
 
-    pub(crate) fn of_user(&self, user: UserId) -> Vec<SessionId> {
-        let of_user =
-            |(id, session): (&SessionId, &Session)| (session.member.user == user).then_some(*id);
-        self.sessions.iter().filter_map(of_user).collect()
-    }
-
     /// Adds a session and returns its colour.
     pub(crate) fn join(
         &mut self,
@@ -206,7 +200,7 @@ impl Sessions {
         (dialect, delivery): (Dialect, Delivery),
         now_ms: u64,
     ) -> u8 {
-        let color = self.pick_color(member.user);
+        let color = self.pick_color(&member);
         match dialect {
             Dialect::Ot => {
                 self.stand_ins.insert(awareness::client_of(id));
@@ -242,18 +236,22 @@ impl Sessions {
         }
     }
 
-    /// One user has one colour; different users share one only when there are more of them.
-    fn pick_color(&self, user: UserId) -> u8 {
+    /// One user has one colour, their own choice if nobody has it; different users share one only when
+    /// there are more of them.
+    fn pick_color(&self, member: &Member) -> u8 {
         let mut used = [0_u32; COLORS as usize];
         for session in self.sessions.values() {
-            if session.member.user == user {
+            if session.member.user == member.user {
                 return session.color;
             }
             used[usize::from(session.color)] += 1;
         }
-        (0..COLORS)
-            .min_by_key(|color| used[usize::from(*color)])
-            .unwrap_or(0)
+        let is_free = |color: &u8| used.get(usize::from(*color)) == Some(&0);
+        member.color.filter(is_free).unwrap_or_else(|| {
+            (0..COLORS)
+                .min_by_key(|color| used[usize::from(*color)])
+                .unwrap_or(0)
+        })
     }
 
     pub(crate) fn leave(&mut self, id: SessionId) {

@@ -76,6 +76,7 @@ fn join(n: u8, access: Access, from: Option<u64>) -> Command {
         member: Member {
             user: user(n),
             name: format!("User {n}").into(),
+            color: None,
             access,
         },
         client_id: client(n),
@@ -215,6 +216,7 @@ fn another_user_with_the_same_client_id_is_another_client() {
     let member = Member {
         user: user(2),
         name: "Other".into(),
+        color: None,
         access: Access::Write,
     };
     let command = Command::Join {
@@ -526,6 +528,7 @@ fn the_latest_connection_of_a_client_takes_over() {
     let member = Member {
         user: user(1),
         name: "Again".into(),
+        color: None,
         access: Access::Write,
     };
     let command = Command::Join {
@@ -566,7 +569,7 @@ fn rights_change_while_a_session_lives() {
     let mut bench = Bench::new();
     bench.join(1);
     let set = |access| Command::SetAccess {
-        user: user(1),
+        session: session(1),
         access,
     };
     let events = bench.run(vec![set(Some(Access::Read))]);
@@ -682,6 +685,27 @@ fn presence_of_a_silent_session_expires() {
         }
     }
     panic!("it never expired");
+}
+
+#[test]
+fn a_colour_that_somebody_likes_is_theirs_while_it_is_free() {
+    let mut bench = Bench::new();
+    let mut color_of = |n: u8, liked: u8| {
+        let mut command = join(n, Access::Write, None);
+        if let Command::Join { member, .. } = &mut command {
+            member.color = Some(liked);
+        }
+        let events = bench.run(vec![command]);
+        let joined = events.into_iter().find_map(|(_, event)| match event {
+            Event::Joined(joined) => Some(joined.color),
+            _ => None,
+        });
+        joined.expect("joined")
+    };
+    assert_eq!(color_of(1, 11), 11);
+    assert_eq!(color_of(2, 7), 7);
+    assert_ne!(color_of(3, 11), 11);
+    assert!(color_of(4, 200) < 16, "no such colour");
 }
 
 #[test]

@@ -1,21 +1,27 @@
 //! The source of truth of each document: its changes, in order.
 //!
-//! [`DocumentLog`] is the interface, [`SqliteLog`] the embedded store, [`MemoryLog`] the model that it
-//! is tested against. A log takes deltas and updates as opaque bytes.
+//! [`DocumentLog`] is the interface, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
+//! nodes, [`AnyLog`] either of them, [`MemoryLog`] the model that they are tested against. A log takes
+//! deltas and updates as opaque bytes.
 //!
 //! # Not here
 //!
 //! What a change means (`document`), who may append (`server`).
 
+mod any;
 mod codec;
 mod error;
 mod memory;
+mod page;
+mod postgres;
 mod sqlite;
 
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
+pub use any::AnyLog;
 pub use error::LogError;
 pub use memory::MemoryLog;
+pub use postgres::{PostgresLog, PostgresSettings};
 pub use sqlite::SqliteLog;
 
 /// The append-only log of each document's committed changes.
@@ -49,8 +55,8 @@ pub trait DocumentLog: Send + Sync + 'static {
     /// `Deleted`, `Unavailable`.
     fn head(&self, id: DocumentId) -> impl Future<Output = Result<Revision, LogError>> + Send;
 
-    /// The changes after `after`, in order: at least one if there is one, and then as many as fit in
-    /// `bytes_max`.
+    /// The changes after `after`, in order: at least one if there is one, and then about as many as fit
+    /// in `bytes_max`, never more.
     ///
     /// # Errors
     ///

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
-use motet_log::{DocumentLog, LogError, MemoryLog, SqliteLog};
+use motet_log::{AnyLog, DocumentLog, LogError, MemoryLog, SqliteLog};
 use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
 use tempfile::TempDir;
 
@@ -66,6 +68,12 @@ macro_rules! contract {
                 super::$test(super::sqlite_log(&folder)).await;
             })*
         }
+        mod postgres {
+            $(#[tokio::test] async fn $test() {
+                let schema = super::support::Schema::new().await;
+                super::$test(super::AnyLog::from(schema.open().await)).await;
+            })*
+        }
     };
 }
 
@@ -82,8 +90,10 @@ contract!(
     behaves_like_a_list,
 );
 
-fn sqlite_log(folder: &TempDir) -> Arc<SqliteLog> {
-    Arc::new(SqliteLog::open(&folder.path().join("log.db")).unwrap())
+fn sqlite_log(folder: &TempDir) -> AnyLog {
+    SqliteLog::open(&folder.path().join("log.db"))
+        .unwrap()
+        .into()
 }
 
 async fn dense(log: impl DocumentLog) {

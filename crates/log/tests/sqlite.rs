@@ -158,3 +158,38 @@ async fn a_newer_file_is_refused() {
         Err(LogError::NewerFormat { found: 1_000, .. })
     ));
 }
+
+/// Where rows moved within pages, SQLite leaves copies of them that `secure_delete` does not reach.
+#[tokio::test]
+async fn nothing_of_a_deleted_document_is_left() {
+    const DELETED: DocumentId = DocumentId::from_bytes([5; 16]);
+    let folder = TempDir::new().unwrap();
+    let log = open(&folder).unwrap();
+    let mut heads = [0; 9];
+    for round in 0..150_u64 {
+        for (n, head) in (1..).zip(&mut heads) {
+            let id = DocumentId::from_bytes([n; 16]);
+            let word = if id == DELETED { "needle" } else { "others" };
+            let times = usize::try_from((round * 7 + u64::from(n) * 13) % 60).unwrap();
+            let change = Change {
+                delta: Bytes::from(word.repeat(1 + times)),
+                ..change(*head + 1)
+            };
+            log.append(id, Revision::new(*head), vec![change])
+                .await
+                .unwrap();
+            *head += 1;
+        }
+    }
+    log.delete(DELETED).await.unwrap();
+    log.scrub().await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(6).filter(|part| part == b"needle").count();
+        assert_eq!(found, 0, "{}", path.display());
+    }
+    let kept = DocumentId::from_bytes([1; 16]);
+    let read = log.read(kept, Revision::ZERO, usize::MAX).await.unwrap();
+    assert_eq!(read.len(), 150);
+}

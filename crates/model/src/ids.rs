@@ -1,7 +1,7 @@
 //! Identifiers.
 //!
-//! Documents, users and sessions are UUIDs of version 7 (RFC 9562): they sort by the time they were
-//! made. A client chooses its own [`ClientId`].
+//! Documents, users, sessions and what belongs to them are UUIDs of version 7 (RFC 9562): they sort by the
+//! time they were made. A client chooses its own [`ClientId`].
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -94,10 +94,38 @@ uuid_id!(
     "user"
 );
 uuid_id!(
+    /// A tenant: each account and each document belongs to one, and nothing crosses.
+    OrganizationId,
+    "organization"
+);
+uuid_id!(
+    /// Accounts of one organization that are given rights together.
+    GroupId,
+    "group"
+);
+uuid_id!(
+    /// A share link.
+    LinkId,
+    "link"
+);
+uuid_id!(
+    /// A key with which a program acts for an account.
+    ApiKeyId,
+    "API key"
+);
+uuid_id!(
     /// One client on one document, from its join until it leaves.
     SessionId,
     "session"
 );
+
+impl OrganizationId {
+    /// The one that is always there; whoever registers belongs to it.
+    pub const DEFAULT: Self = Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000));
+
+    /// None: of acts by strangers, in the audit trail. No account or document has it.
+    pub const NONE: Self = Self(Uuid::nil());
+}
 
 /// The name under which a client numbers its submissions to one document.
 ///

@@ -15,5 +15,7 @@ mod revision;
 
 pub use change::{Change, Checkpoint};
 pub use clock::Clock;
-pub use ids::{ClientId, DocumentId, IdError, SessionId, UserId};
+pub use ids::{
+    ApiKeyId, ClientId, DocumentId, GroupId, IdError, LinkId, OrganizationId, SessionId, UserId,
+};
 pub use revision::Revision;

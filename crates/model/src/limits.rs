@@ -15,6 +15,12 @@ pub const UPDATE_BYTES_MAX: usize = 16 << 20;
 /// Largest state vector that such a client may send.
 pub const STATE_VECTOR_BYTES_MAX: usize = 1 << 20;
 
+/// Most bytes of messages that wait for the rooms of a node, all together, but for small ones: of those a
+/// room's inbox holds [`BATCH_COMMANDS_MAX`].
+pub const WAITING_BYTES_MAX: usize = 128 << 20;
+/// See [`WAITING_BYTES_MAX`].
+pub const WAITING_SMALL_BYTES_MAX: usize = 16 << 10;
+
 /// Most bytes and messages that wait for the authentication of a document's client.
 pub const UNAUTHENTICATED_QUEUE_BYTES_MAX: usize = 1 << 20;
 /// See [`UNAUTHENTICATED_QUEUE_BYTES_MAX`].

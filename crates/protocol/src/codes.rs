@@ -39,6 +39,8 @@ pub enum ErrorCode {
     NotFound,
     /// The document has as many sessions as it may have.
     DocumentFull,
+    /// The user has as many sessions as one may have.
+    TooManySessions,
     /// The frame is over the limit.
     TooLarge,
     /// No token, or a bad one.
@@ -59,7 +61,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of docs/protocol.md.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidJson,
         Self::InvalidMessage,
         Self::UnknownType,
@@ -78,6 +80,7 @@ impl ErrorCode {
         Self::TooManyDocuments,
         Self::NotFound,
         Self::DocumentFull,
+        Self::TooManySessions,
         Self::TooLarge,
         Self::Unauthenticated,
         Self::TokenExpired,
@@ -110,6 +113,7 @@ impl ErrorCode {
             Self::TooManyDocuments => "too_many_documents",
             Self::NotFound => "not_found",
             Self::DocumentFull => "document_full",
+            Self::TooManySessions => "too_many_sessions",
             Self::TooLarge => "too_large",
             Self::Unauthenticated => "unauthenticated",
             Self::TokenExpired => "token_expired",
@@ -128,7 +132,7 @@ impl ErrorCode {
             Self::InvalidMessage | Self::InvalidUpdate => Some(close::BAD_REQUEST),
             Self::DocumentTooLarge => Some(close::DOCUMENT_TOO_LARGE),
             Self::NotFound => Some(close::NOT_FOUND),
-            Self::DocumentFull => Some(close::TRY_AGAIN_LATER),
+            Self::DocumentFull | Self::TooManySessions => Some(close::TRY_AGAIN_LATER),
             Self::TooLarge => Some(close::TOO_LARGE),
             Self::Unauthenticated | Self::TokenExpired => Some(close::UNAUTHENTICATED),
             Self::Forbidden => Some(close::FORBIDDEN),
@@ -165,7 +169,7 @@ pub mod close {
     pub const INTERNAL: u16 = 1011;
     /// The server restarts: come back at once.
     pub const RESTART: u16 = 1012;
-    /// The document is full.
+    /// The document is full, or its user has too many sessions.
     pub const TRY_AGAIN_LATER: u16 = 1013;
     /// The request to join made no sense.
     pub const BAD_REQUEST: u16 = 4400;

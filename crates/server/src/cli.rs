@@ -1,19 +1,32 @@
 //! The command line.
 
-use std::io::{BufRead, IsTerminal};
+mod records;
+
+use std::{
+    io::{BufRead, IsTerminal},
+    net::Ipv4Addr,
+};
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use motet_catalog::{Catalog, CatalogError};
-use motet_model::Clock;
+use motet_catalog::{Actor, AuditAction, Catalog, CatalogError, Entry, NewUser, Organization};
+use motet_model::{Clock, OrganizationId};
 
 use crate::{
-    auth::{Passwords, Tokens},
+    auth::{
+        Passwords, Purpose, Tokens,
+        keys::{self, Keys},
+    },
     clock::{SystemClock, rfc3339},
     config::{Config, Flags},
+    entropy,
     http::Account,
+    limits::limits,
     serve::serve,
 };
+
+/// Accounts that are read at a time.
+const PAGE: u32 = 1_000;
 
 /// Motet: real-time collaboration on documents.
 #[derive(Debug, Parser)]
@@ -30,8 +43,17 @@ enum Command {
     /// Make and list accounts
     #[command(subcommand)]
     User(UserCommand),
+    /// Make and list organizations, whose people and documents are apart
+    #[command(subcommand)]
+    Organization(OrganizationCommand),
     /// Print an access token for an account
     Token(TokenArgs),
+    /// List, rotate and remove the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check and read the audit trail
+    #[command(subcommand)]
+    Audit(records::AuditCommand),
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -43,12 +65,60 @@ enum UserCommand {
     Create(CreateArgs),
     /// List all accounts
     List(Flags),
+    /// Let nobody use an account any more; live sessions end within a second or so
+    Disable(UserArgs),
+    /// Let an account be used again
+    Enable(UserArgs),
+    /// Let an account manage its organization
+    Promote(UserArgs),
+    /// Let it do so no longer
+    Demote(UserArgs),
+    /// Write all that is kept about a person to a file, as JSON
+    Export(records::ExportArgs),
+    /// Erase a person and all that is kept about them, for good
+    Erase(records::EraseArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum OrganizationCommand {
+    /// Make an organization, and print its id
+    Create(OrganizationArgs),
+    /// List all organizations
+    List(Flags),
+}
+
+#[derive(Args, Debug)]
+struct UserArgs {
+    /// The account's e-mail address
+    email: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Args, Debug)]
+struct OrganizationArgs {
+    /// Its name
+    name: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// List all keys: which one signs, and since or from when the others do
+    List(Flags),
+    /// Add a key that will sign new tokens; what the others signed stays valid
+    Rotate(RotateArgs),
+    /// Remove a key: nothing that it signed is valid any more
+    Remove(RemoveKeyArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Check the settings, and print them with their values
     Check(Flags),
+    /// Print every limit with its value and unit
+    Limits(Flags),
 }
 
 #[derive(Args, Debug)]
@@ -59,6 +129,12 @@ struct CreateArgs {
     /// The name that others see [default: the part before the @]
     #[arg(long)]
     name: Option<String>,
+    /// Let the account manage its organization
+    #[arg(long)]
+    administrator: bool,
+    /// The id of its organization [default: the one of all who register]
+    #[arg(long, value_name = "ID")]
+    organization: Option<OrganizationId>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -71,6 +147,24 @@ struct TokenArgs {
     /// How long the token is valid, for example `15m` or `30d`
     #[arg(long, value_name = "DURATION", default_value = "1h")]
     expires_in: humantime::Duration,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Args, Debug)]
+struct RotateArgs {
+    /// When the key begins to sign: others must learn of it first
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    after: humantime::Duration,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Args, Debug)]
+struct RemoveKeyArgs {
+    /// The key, as `motet keys list` names it
+    #[arg(value_name = "KID", allow_hyphen_values = true)]
+    key_id: String,
     #[command(flatten)]
     flags: Flags,
 }
@@ -88,9 +182,38 @@ impl Cli {
                 Command::Serve(flags) => serve(Config::load(&flags)?).await,
                 Command::User(UserCommand::Create(args)) => create_user(args).await,
                 Command::User(UserCommand::List(flags)) => list_users(&flags).await,
+                Command::User(UserCommand::Disable(args)) => {
+                    change_user(args, Change::Disabled(true)).await
+                }
+                Command::User(UserCommand::Enable(args)) => {
+                    change_user(args, Change::Disabled(false)).await
+                }
+                Command::User(UserCommand::Promote(args)) => {
+                    change_user(args, Change::Administrator(true)).await
+                }
+                Command::User(UserCommand::Demote(args)) => {
+                    change_user(args, Change::Administrator(false)).await
+                }
+                Command::User(UserCommand::Export(args)) => records::export(args).await,
+                Command::User(UserCommand::Erase(args)) => records::erase(args).await,
+                Command::Audit(command) => records::audit(command).await,
+                Command::Organization(OrganizationCommand::Create(args)) => {
+                    create_organization(args).await
+                }
+                Command::Organization(OrganizationCommand::List(flags)) => {
+                    list_organizations(&flags).await
+                }
                 Command::Token(args) => print_token(args).await,
+                Command::Keys(KeysCommand::List(flags)) => list_keys(&flags),
+                Command::Keys(KeysCommand::Rotate(args)) => rotate_keys(&args).await,
+                Command::Keys(KeysCommand::Remove(args)) => remove_key(&args).await,
                 Command::Config(ConfigCommand::Check(flags)) => {
                     print(&serde_json::to_string_pretty(&Config::load(&flags)?)?);
+                    Ok(())
+                }
+                Command::Config(ConfigCommand::Limits(flags)) => {
+                    let limits = limits(&Config::load(&flags)?);
+                    print(&serde_json::to_string_pretty(&limits)?);
                     Ok(())
                 }
             }
@@ -114,12 +237,20 @@ async fn create_user(args: CreateArgs) -> anyhow::Result<()> {
     let password = ask_password()?;
     let account = Account::check(&args.email, &password, args.name.as_deref())
         .map_err(|message| anyhow::anyhow!(message))?;
-    let password_hash = Passwords::new().hash(password).await?;
+    let organization = args.organization.unwrap_or(OrganizationId::DEFAULT);
+    catalog.organization(organization).await?;
+    let purpose = Purpose::Registration(Ipv4Addr::LOCALHOST.into());
+    let password_hash = Passwords::new().hash(purpose, password).await?;
     let now_ms = SystemClock.now_ms();
-    let user = account.into_user(now_ms, password_hash);
-    match catalog.create_user(&user, now_ms).await {
+    let user = NewUser {
+        administrator: args.administrator,
+        ..account.into_user(now_ms, organization, password_hash)
+    };
+    let actor = operator();
+    let created = catalog.create_user(&actor, &user, AuditAction::AccountCreated);
+    match created.await {
         Err(CatalogError::EmailTaken) => {
-            anyhow::bail!("an account with the e-mail address {} exists", user.email)
+            anyhow::bail!("an account with the e-mail address {} exists", args.email)
         }
         created => created?,
     }
@@ -130,8 +261,66 @@ async fn create_user(args: CreateArgs) -> anyhow::Result<()> {
 
 async fn list_users(flags: &Flags) -> anyhow::Result<()> {
     let (_, catalog) = open(flags).await?;
-    for user in catalog.users().await? {
-        print(&format!("{}\t{}\t{}", user.id, user.email, user.name));
+    let mut after = String::new();
+    loop {
+        let users = catalog.users(None, "", PAGE, &after).await?;
+        let Some(last) = users.last() else { break };
+        after = last.email_folded();
+        for user in users {
+            let email = user.email.unwrap_or_default();
+            print(&format!("{}\t{email}\t{}", user.id, user.name));
+        }
+    }
+    catalog.close().await;
+    Ok(())
+}
+
+/// What to do to an account.
+enum Change {
+    Disabled(bool),
+    Administrator(bool),
+}
+
+async fn change_user(args: UserArgs, change: Change) -> anyhow::Result<()> {
+    let (_, catalog) = open(&args.flags).await?;
+    let user = catalog.user_by_email(&args.email).await?;
+    let user = user.with_context(|| format!("there is no account {}", args.email))?;
+    let actor = Actor {
+        organization: user.organization,
+        ..operator()
+    };
+    match change {
+        Change::Disabled(disabled) => catalog.set_disabled(&actor, user.id, disabled).await?,
+        Change::Administrator(administrator) => {
+            catalog
+                .set_administrator(&actor, user.id, administrator)
+                .await?;
+        }
+    }
+    catalog.close().await;
+    Ok(())
+}
+
+async fn create_organization(args: OrganizationArgs) -> anyhow::Result<()> {
+    let (_, catalog) = open(&args.flags).await?;
+    let name = args.name.trim().to_owned();
+    anyhow::ensure!(!name.is_empty(), "a name is needed");
+    let id = OrganizationId::new(SystemClock.now_ms(), entropy::bytes());
+    let organization = Organization { id, name };
+    let actor = Actor {
+        organization: id,
+        ..operator()
+    };
+    catalog.create_organization(&actor, &organization).await?;
+    catalog.close().await;
+    print(&id.to_string());
+    Ok(())
+}
+
+async fn list_organizations(flags: &Flags) -> anyhow::Result<()> {
+    let (_, catalog) = open(flags).await?;
+    for organization in catalog.organizations().await? {
+        print(&format!("{}\t{}", organization.id, organization.name));
     }
     catalog.close().await;
     Ok(())
@@ -144,13 +333,69 @@ async fn print_token(args: TokenArgs) -> anyhow::Result<()> {
     let tokens = Tokens::open(&config.keys()).context("cannot open the signing key")?;
     let lifetime_ms = u64::try_from(args.expires_in.as_millis())?;
     let (token, expires_at_ms) =
-        tokens.sign(user.id, &user.name, SystemClock.now_ms(), lifetime_ms);
+        tokens.sign(user.id, &user.name, None, SystemClock.now_ms(), lifetime_ms);
     catalog.close().await;
     if std::io::stdout().is_terminal() {
         print(&format!("# valid until {}", rfc3339(expires_at_ms)));
     }
     print(&token);
     Ok(())
+}
+
+/// Whoever may run commands on the server's machine.
+fn operator() -> Actor {
+    Actor {
+        user: None,
+        organization: OrganizationId::DEFAULT,
+        address: String::new(),
+        nonce: entropy::bytes(),
+        at_ms: SystemClock.now_ms(),
+    }
+}
+
+fn list_keys(flags: &Flags) -> anyhow::Result<()> {
+    let folder = Config::load(flags)?.keys();
+    let keys = Keys::open(&folder).context("cannot read the keys")?;
+    let now_ms = SystemClock.now_ms();
+    let signing = keys.signing(now_ms);
+    for key in keys.iter() {
+        let state = match key.starts_ms {
+            _ if key.id == signing.id => "signs".to_owned(),
+            starts_ms if starts_ms > now_ms => format!("signs from {}", rfc3339(starts_ms)),
+            _ => "verifies".to_owned(),
+        };
+        print(&format!("{}\t{state}", key.id));
+    }
+    Ok(())
+}
+
+async fn remove_key(args: &RemoveKeyArgs) -> anyhow::Result<()> {
+    let (config, catalog) = open(&args.flags).await?;
+    keys::remove(&config.keys(), &args.key_id, SystemClock.now_ms())?;
+    note_key(&catalog, AuditAction::KeyRemoved, &args.key_id).await
+}
+
+/// Running servers learn of it from the audit trail.
+async fn note_key(catalog: &Catalog, action: AuditAction, key_id: &str) -> anyhow::Result<()> {
+    let entry = Entry::new(action).details(serde_json::json!({ "key": key_id }));
+    catalog.note(&[(operator(), entry)]).await?;
+    catalog.close().await;
+    Ok(())
+}
+
+async fn rotate_keys(args: &RotateArgs) -> anyhow::Result<()> {
+    let (config, catalog) = open(&args.flags).await?;
+    let folder = config.keys();
+    // The first key is made as well: the new one is never alone before its time.
+    Keys::open(&folder).context("cannot read the keys")?;
+    let after_ms = u64::try_from(args.after.as_millis())?;
+    let starts_ms = SystemClock.now_ms().saturating_add(after_ms);
+    let key_id = keys::rotate(&folder, starts_ms).context("cannot write the key")?;
+    if std::io::stdout().is_terminal() {
+        print(&format!("# signs from {}", rfc3339(starts_ms)));
+    }
+    print(&key_id);
+    note_key(&catalog, AuditAction::KeyRotated, &key_id).await
 }
 
 fn ask_password() -> anyhow::Result<String> {

@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use motet_model::Clock;
 
+/// A day.
+pub(crate) const DAY_MS: u64 = 24 * 3_600 * 1_000;
+
 /// The system's time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SystemClock;

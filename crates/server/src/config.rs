@@ -11,7 +11,15 @@ use figment::{
     providers::{Env, Format, Serialized, Toml},
 };
 use motet_model::limits;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::value::StrDeserializer};
+
+use crate::{
+    auth::{IssuerSettings, ProviderSettings},
+    http::{ImageSource, Network, Origin, ProxyHeaders},
+};
+
+/// A hundred years.
+const DAYS_MAX: u64 = 36_500;
 
 /// Every setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +39,75 @@ pub(crate) struct Config {
     pub(crate) access_token_seconds: u64,
     /// How long a refresh token is valid.
     pub(crate) refresh_token_seconds: u64,
+    /// How long documents stay in the trash; 0: until their owners empty it.
+    pub(crate) trash_days: u64,
+    /// How long guests are kept who may do nothing any more; 0: for good.
+    pub(crate) guest_days: u64,
     /// Largest message of a WebSocket client.
     pub(crate) message_bytes_max: usize,
     /// Largest message of a Yjs client.
     pub(crate) update_bytes_max: usize,
     /// Most sessions on one document.
     pub(crate) sessions_per_document_max: usize,
+    /// Whether the limits below hold; without, all of them are 0.
+    pub(crate) limits: bool,
+    /// Most requests of one user.
+    pub(crate) user_requests_per_minute_max: u32,
+    /// Most requests from one address.
+    pub(crate) address_requests_per_minute_max: u32,
+    /// Most attempts to sign in or to register from one address.
+    pub(crate) address_sign_ins_per_minute_max: u32,
+    /// Most submissions of one connection, on average.
+    pub(crate) submissions_per_second_max: u32,
+    /// Most bytes of messages of one connection, on average.
+    pub(crate) bytes_per_second_max: u32,
+    /// Most sessions of one user on this node.
+    pub(crate) sessions_per_user_max: usize,
+    /// Most documents that one user owns.
+    pub(crate) documents_per_user_max: u64,
+    /// Most guests who open one share link.
+    pub(crate) guests_per_link_max: u32,
+    /// Networks of proxies that are believed when they say for whom they speak.
+    #[serde(deserialize_with = "list")]
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// How these say it.
+    pub(crate) proxy_headers: ProxyHeaders,
+    /// Origins of pages that may use the server, beside its own.
+    #[serde(deserialize_with = "list")]
+    pub(crate) allowed_origins: Vec<Origin>,
+    /// From where browsers may load pictures in documents, beside the server itself.
+    #[serde(deserialize_with = "list")]
+    pub(crate) image_sources: Vec<ImageSource>,
+    /// By what people call this server, like `https://motet.example.com`: where sign-in providers send them
+    /// back to. Without it, by whatever the request says.
+    pub(crate) public_url: Option<String>,
+    /// Whose tokens are taken besides the server's own.
+    pub(crate) issuers: Vec<IssuerSettings>,
+    /// With whom people may sign in.
+    pub(crate) providers: Vec<ProviderSettings>,
+}
+
+/// A list, or in a variable or flag its elements with commas between them.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: for<'text> Deserialize<'text>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    let elements = match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(text) => text.split(',').map(ToOwned::to_owned).collect(),
+        OneOrMany::Many(elements) => elements,
+    };
+    let elements = elements.iter().map(|it| it.trim());
+    elements
+        .filter(|it| !it.is_empty())
+        .map(|it| T::deserialize(StrDeserializer::<D::Error>::new(it)))
+        .collect()
 }
 
 impl Default for Config {
@@ -49,9 +120,27 @@ impl Default for Config {
             registration: true,
             access_token_seconds: 3_600,
             refresh_token_seconds: 30 * 24 * 3_600,
+            trash_days: 30,
+            guest_days: 7,
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             update_bytes_max: limits::UPDATE_BYTES_MAX,
             sessions_per_document_max: limits::SESSIONS_PER_DOCUMENT_MAX,
+            limits: true,
+            user_requests_per_minute_max: 1_000,
+            address_requests_per_minute_max: 3_000,
+            address_sign_ins_per_minute_max: 60,
+            submissions_per_second_max: 200,
+            bytes_per_second_max: 4 << 20,
+            sessions_per_user_max: 1_000,
+            documents_per_user_max: 10_000,
+            guests_per_link_max: 1_000,
+            trusted_proxies: Vec::new(),
+            proxy_headers: ProxyHeaders::default(),
+            allowed_origins: Vec::new(),
+            image_sources: Vec::new(),
+            public_url: None,
+            issuers: Vec::new(),
+            providers: Vec::new(),
         }
     }
 }
@@ -72,6 +161,10 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<SocketAddr>,
+    /// By what people call this server, like https://motet.example.com [default: by what they call it]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_url: Option<String>,
     /// What to log, for example `warn,motet_server=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +185,14 @@ pub struct Flags {
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token_seconds: Option<u64>,
+    /// How long documents stay in the trash; 0: until their owners empty it [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trash_days: Option<u64>,
+    /// How long guests are kept who may do nothing any more; 0: for good [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guest_days: Option<u64>,
     /// Largest message of a WebSocket client [default: 4194304]
     #[arg(long, value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +205,58 @@ pub struct Flags {
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     sessions_per_document_max: Option<usize>,
+    /// Whether the limits from here to guests-per-link-max hold [default: true]
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<bool>,
+    /// Most requests of one user in a minute; 0 for no limit, as in all of these [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_requests_per_minute_max: Option<u32>,
+    /// Most requests from one address in a minute [default: 3000]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_requests_per_minute_max: Option<u32>,
+    /// Most attempts to sign in or register from one address in a minute [default: 60]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_sign_ins_per_minute_max: Option<u32>,
+    /// Most submissions of one connection in a second, on average [default: 200]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submissions_per_second_max: Option<u32>,
+    /// Most bytes of messages of one connection in a second, on average [default: 4194304]
+    #[arg(long, value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_per_second_max: Option<u32>,
+    /// Most sessions of one user [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions_per_user_max: Option<usize>,
+    /// Most documents that one user owns [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    documents_per_user_max: Option<u64>,
+    /// Most guests who open one share link [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guests_per_link_max: Option<u32>,
+    /// Networks of proxies to believe, with commas between them, for example 10.0.0.0/8
+    #[arg(long, value_name = "NETWORKS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trusted_proxies: Option<String>,
+    /// How these say for whom they speak: x-forwarded or forwarded [default: x-forwarded]
+    #[arg(long, value_name = "HEADERS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy_headers: Option<ProxyHeaders>,
+    /// Origins of pages that may use the server beside its own, with commas; * for all
+    #[arg(long, value_name = "ORIGINS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_origins: Option<String>,
+    /// From where browsers may load pictures in documents: https://HOST, or https: for anywhere
+    #[arg(long, value_name = "SOURCES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_sources: Option<String>,
 }
 
 impl Config {
@@ -122,7 +275,7 @@ impl Config {
             anyhow::ensure!(file.is_file(), "there is no file {}", file.display());
             layers = layers.merge(Toml::file_exact(file));
         }
-        let config: Self = layers
+        let mut config: Self = layers
             .merge(Env::prefixed("MOTET_").only(&keys))
             .merge(Serialized::globals(flags))
             .extract()?;
@@ -139,13 +292,38 @@ impl Config {
             "message_bytes_max must be at most {}",
             limits::WINDOW_BYTES_MAX
         );
+        anyhow::ensure!(
+            config.trash_days.max(config.guest_days) <= DAYS_MAX,
+            "trash_days and guest_days must be at most {DAYS_MAX}"
+        );
         let updates = 1_024..=limits::REPLICA_BYTES_MAX;
         anyhow::ensure!(
             updates.contains(&config.update_bytes_max),
             "update_bytes_max must be 1024 to {}",
             limits::REPLICA_BYTES_MAX
         );
+        if let Some(url) = &config.public_url {
+            let url = url::Url::parse(url);
+            let is_web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            anyhow::ensure!(is_web, "public_url must be like https://motet.example.com");
+        }
+        IssuerSettings::check_all(&config.issuers).map_err(anyhow::Error::msg)?;
+        ProviderSettings::check_all(&config.providers).map_err(anyhow::Error::msg)?;
+        if !config.limits {
+            config.lift_limits();
+        }
         Ok(config)
+    }
+
+    fn lift_limits(&mut self) {
+        self.user_requests_per_minute_max = 0;
+        self.address_requests_per_minute_max = 0;
+        self.address_sign_ins_per_minute_max = 0;
+        self.submissions_per_second_max = 0;
+        self.bytes_per_second_max = 0;
+        self.sessions_per_user_max = 0;
+        self.documents_per_user_max = 0;
+        self.guests_per_link_max = 0;
     }
 
     pub(crate) fn catalog(&self) -> PathBuf {

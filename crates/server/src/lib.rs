@@ -1,14 +1,24 @@
 //! The Motet server: HTTP, WebSocket, accounts, and the tasks of open documents.
 //!
 //! `serve.rs` puts it together; `http/` is the REST API and the web application, `collab/` the live
-//! documents, `auth/` passwords and tokens, `config.rs` the settings, `cli.rs` the commands.
+//! documents, `auth/` passwords and tokens, `audit.rs` the queue of the audit trail, `refusals.rs` what it is told of what is refused,
+//! `export.rs` and `erasure.rs` what people may ask for of what is kept about them, `config.rs` the
+//! settings, `limits.rs` a list of all limits, `housekeeping.rs` what is done from time to time, `watch.rs` what the operator does meanwhile, `cli.rs`
+//! the commands.
 //! `clock.rs` and `entropy.rs` are the only places that ask the system for time and randomness.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 mod clock;
 pub mod collab;
 pub mod config;
 mod entropy;
+mod erasure;
+mod export;
+mod housekeeping;
 mod http;
+mod limits;
+mod refusals;
 mod serve;
+mod watch;

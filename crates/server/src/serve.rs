@@ -19,15 +19,24 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    auth::{Passwords, Tokens},
-    clock::SystemClock,
-    collab::{Collab, CollabSettings},
+    audit::Auditor,
+    auth::{Authority, Issuers, Outgoing, Passwords, Providers, Tokens},
+    clock::{DAY_MS, SystemClock},
+    collab::{Collab, CollabSettings, Rates},
     config::Config,
-    http::{self, App},
+    erasure::Eraser,
+    export::Exports,
+    housekeeping,
+    http::{self, App, Edge, RequestLimits},
+    limits,
+    refusals::Refusals,
+    watch,
 };
 
 /// How long HTTP requests that are under way may take to end.
 const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last rows of the audit trail may take to be stored.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -42,32 +51,75 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         .context("cannot open the catalog")?;
     let tokens = Arc::new(Tokens::open(&config.keys()).context("cannot open the signing key")?);
     let clock = Arc::new(SystemClock);
+    let (issuers, providers) = outsiders(&config)?;
     let settings = CollabSettings {
         message_bytes_max: config.message_bytes_max,
         update_bytes_max: config.update_bytes_max,
+        rates: Rates {
+            submissions_per_second_max: config.submissions_per_second_max,
+            bytes_per_second_max: config.bytes_per_second_max,
+        },
+        sessions_per_user_max: config.sessions_per_user_max,
         document: Settings {
             sessions_max: config.sessions_per_document_max,
             ..Settings::default()
         },
     };
+    let authority = Authority::new(
+        catalog.clone(),
+        Arc::clone(&tokens),
+        Arc::new(issuers),
+        clock.clone(),
+    );
+    let auditor = Auditor::start(catalog.clone());
     let collab = Collab::new(
         log,
         catalog.clone(),
-        Arc::clone(&tokens),
+        authority.clone(),
+        auditor.clone(),
         clock.clone(),
         settings,
     );
+    let eraser = Eraser::with_sessions(
+        catalog.clone(),
+        Arc::clone(&collab),
+        auditor.clone(),
+        clock.clone(),
+    );
+    tokio::spawn(Arc::clone(&eraser).watch());
+    let refusals = Refusals::new(auditor.clone(), clock.clone());
     let app = Arc::new(App {
         catalog: catalog.clone(),
+        auditor: auditor.clone(),
+        refusals: Arc::clone(&refusals),
+        eraser,
+        exports: Exports::default(),
         collab: Arc::clone(&collab),
         clock,
+        authority,
         tokens,
         passwords: Passwords::new(),
+        providers,
+        public_url: config.public_url.clone(),
         registration: config.registration,
         access_token_ms: config.access_token_seconds * 1_000,
         refresh_token_ms: config.refresh_token_seconds * 1_000,
+        limits: RequestLimits::new(&config),
+        listed_limits: limits::limits(&config),
+        documents_per_user_max: config.documents_per_user_max,
+        turns: http::Turns::new(),
+        guests_per_link_max: config.guests_per_link_max,
+        trash_ms: Some(config.trash_days * DAY_MS).filter(|trash_ms| *trash_ms > 0),
+        guest_ms: Some(config.guest_days * DAY_MS).filter(|guest_ms| *guest_ms > 0),
         draining: AtomicBool::new(false),
     });
+    tokio::spawn(RequestLimits::sweep(Arc::downgrade(&app.limits)));
+
+    tokio::spawn(Arc::clone(&collab).index_missed());
+
+    let edge = Edge::new(&config);
+    tokio::spawn(housekeeping::run(Arc::downgrade(&app)));
+    tokio::spawn(watch::run(Arc::downgrade(&app)));
 
     let listener = TcpListener::bind(config.listen)
         .await
@@ -80,8 +132,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         }
     });
     let (drained, drain) = oneshot::channel::<()>();
-    let service =
-        axum::serve(listener, http::router(Arc::clone(&app))).with_graceful_shutdown(async move {
+    let service = axum::serve(listener, http::router(Arc::clone(&app), &edge))
+        .with_graceful_shutdown(async move {
             // Dropped or sent, it is time to stop accepting.
             let _time = drain.await;
         });
@@ -94,9 +146,22 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     drop(drained);
     // Requests that take longer are cut off; whatever was acknowledged is stored.
     let _late = timeout(HTTP_DRAIN_TIMEOUT, server).await;
+    refusals.flush().await;
+    auditor.flush(AUDIT_TIMEOUT).await;
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Those who vouch for people. What they say has to be fetched only if there are any.
+fn outsiders(config: &Config) -> anyhow::Result<(Issuers, Providers)> {
+    if config.issuers.is_empty() && config.providers.is_empty() {
+        return Ok((Issuers::default(), Providers::default()));
+    }
+    let outgoing = Outgoing::new().context("cannot make requests")?;
+    let issuers = Issuers::new(&config.issuers, &outgoing).map_err(anyhow::Error::msg)?;
+    let providers = Providers::new(&config.providers, &outgoing).map_err(anyhow::Error::msg)?;
+    Ok((issuers, providers))
 }
 
 fn start_logging(config: &Config) -> anyhow::Result<()> {

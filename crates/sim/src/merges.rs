@@ -232,6 +232,7 @@ impl Scene {
         let member = Member {
             user,
             name: id.as_str().into(),
+            color: None,
             access: Access::Write,
         };
         let events = self.perform(Command::Join {

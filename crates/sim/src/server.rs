@@ -68,6 +68,7 @@ impl Server {
         let member = Member {
             user: user(&client_id),
             name: client.into(),
+            color: None,
             access: Access::Write,
         };
         if start == Start::Identities {

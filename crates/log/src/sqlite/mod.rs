@@ -36,8 +36,8 @@ use crate::{
 pub struct SqliteLog {
     writer: Writer,
     readers: Readers,
-    /// Held as long as the log is open: one process, one writer.
-    _lock: File,
+    /// Held as long as the log is open for writing: one process, one writer.
+    _lock: Option<File>,
 }
 
 impl SqliteLog {
@@ -52,8 +52,31 @@ impl SqliteLog {
         Ok(Self {
             writer: Writer::start(connection)?,
             readers: Readers::new(path),
-            _lock: lock,
+            _lock: Some(lock),
         })
+    }
+}
+
+impl SqliteLog {
+    /// Overwrites what was deleted and is still somewhere in the log's files. It rewrites the log: appends
+    /// wait meanwhile, and the disk needs room for a second and third copy.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: not done, try again; also while somebody reads for long.
+    pub async fn scrub(&self) -> Result<(), LogError> {
+        self.writer.ask(|reply| Request::Scrub { reply }).await
+    }
+
+    /// A log for reading, which another process may have open for writing: whatever would change it is
+    /// refused.
+    #[must_use]
+    pub fn open_to_read(path: &Path) -> Self {
+        Self {
+            writer: Writer::none(),
+            readers: Readers::new(path),
+            _lock: None,
+        }
     }
 }
 

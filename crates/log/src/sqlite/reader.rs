@@ -12,7 +12,7 @@ use super::{Document, blob, document, revision, schema, stored, unavailable};
 use crate::{
     LogError,
     codec::{self, Place},
-    size_bytes,
+    page::Page,
 };
 
 /// Most connections that are kept open while nobody reads.
@@ -88,47 +88,16 @@ pub(super) fn read(
             "SELECT first, last, record FROM appends WHERE document = ?1 AND last > ?2 ORDER BY last",
         )?;
         let mut rows = statement.query(params![found.number, stored(after)])?;
-        let mut changes: Vec<Change> = Vec::new();
-        let mut budget = bytes_max;
-        let mut next = after.next();
+        let mut page = Page::new(id, after, bytes_max);
         while let Some(row) = rows.next()? {
-            let place = Place {
-                id,
-                first: revision(row.get(0)?),
-                last: revision(row.get(1)?),
-            };
-            if place.first > next {
-                let detail = format!("the changes before {} are missing", place.first);
-                return Ok(Err(LogError::Corrupt {
-                    id,
-                    revision: next,
-                    detail,
-                }));
-            }
-            let record = match codec::decode_changes(place, &blob(row, 2)?) {
-                Ok(record) => record,
+            let (first, last) = (revision(row.get(0)?), revision(row.get(1)?));
+            match page.add(first, last, &blob(row, 2)?) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok(page.cut())),
                 Err(error) => return Ok(Err(error)),
-            };
-            let skip = usize::try_from(next.since(place.first)).unwrap_or(usize::MAX);
-            for change in record.into_iter().skip(skip) {
-                let size = size_bytes(&change);
-                if size > budget && !changes.is_empty() {
-                    return Ok(Ok(changes));
-                }
-                budget = budget.saturating_sub(size);
-                changes.push(change);
             }
-            next = place.last.next();
         }
-        if next <= found.head {
-            let detail = format!("the changes up to {} are missing", found.head);
-            return Ok(Err(LogError::Corrupt {
-                id,
-                revision: next,
-                detail,
-            }));
-        }
-        Ok(Ok(changes))
+        Ok(page.end(found.head))
     })
 }
 

@@ -34,6 +34,10 @@ pub(super) enum Request {
         id: DocumentId,
         reply: Reply<()>,
     },
+    /// Overwrite what was deleted, wherever it still is.
+    Scrub {
+        reply: Reply<()>,
+    },
 }
 
 /// An answer that waits for the commit.
@@ -66,6 +70,14 @@ impl Writer {
             queue: Some(queue),
             thread: Some(thread),
         })
+    }
+
+    /// One that refuses everything.
+    pub(super) fn none() -> Self {
+        Self {
+            queue: None,
+            thread: None,
+        }
     }
 
     pub(super) async fn ask<T>(
@@ -107,6 +119,9 @@ impl Store {
         let mut group = Vec::with_capacity(GROUP_REQUESTS_MAX);
         while requests.blocking_recv_many(&mut group, GROUP_REQUESTS_MAX) > 0 {
             let mut answers = Vec::with_capacity(group.len());
+            // Not in a transaction with others.
+            let scrubs = group.extract_if(.., |it| matches!(it, Request::Scrub { .. }));
+            let scrubs: Vec<_> = scrubs.collect();
             let outcome = self.write(group.drain(..), &mut answers);
             if outcome.is_err() || self.heads.len() > HEADS_MAX {
                 // What was remembered may not be so, or is too much.
@@ -115,6 +130,31 @@ impl Store {
             answers
                 .into_iter()
                 .for_each(|answer| answer.send(outcome.as_ref().err()));
+            if !scrubs.is_empty() {
+                let scrubbed = self.scrub();
+                for scrub in scrubs {
+                    if let Request::Scrub { reply } = scrub {
+                        // Who asked may have gone.
+                        let unavailable = |detail| LogError::Unavailable { detail };
+                        let _gone = reply.send(scrubbed.clone().map_err(unavailable));
+                    }
+                }
+            }
+        }
+    }
+
+    /// `secure_delete` overwrites rows that are deleted, but not copies of them which were left behind
+    /// when rows moved within their pages, nor the write-ahead log.
+    fn scrub(&self) -> Result<(), String> {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = self.connection.execute_batch("VACUUM").and_then(|()| {
+            self.connection
+                .query_row(checkpoint, [], |row| row.get::<_, bool>(0))
+        });
+        match busy {
+            Ok(false) => Ok(()),
+            Ok(true) => Err("the log is being read".to_owned()),
+            Err(error) => Err(error.to_string()),
         }
     }
 
@@ -149,6 +189,7 @@ impl Store {
                     let result = check(&failure, || delete(connection, heads, id));
                     Answer::Done(reply, settle(result, &mut failure))
                 }
+                Request::Scrub { .. } => unreachable!("it is done on its own"),
             };
             answers.push(answer);
         }

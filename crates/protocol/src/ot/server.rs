@@ -85,8 +85,8 @@ pub enum ServerMessage<'a> {
     Authenticated {
         /// Whose it is.
         user_id: UserId,
-        /// When its time is over, RFC 3339.
-        expires_at: &'a str,
+        /// When its time is over, RFC 3339, if ever.
+        expires_at: Option<&'a str>,
     },
     /// The session is over, as asked.
     LeftDocument {},

@@ -1,29 +1,43 @@
+//! The server's own access tokens: JWTs (RFC 7519) with Ed25519 signatures.
+//!
+//! Each names the key that signed it (`kid`); the keys are those of the folder, which is read again when a
+//! token names a key that is not known, and now and then, so that a running server follows rotations.
+//!
+//! # Not here
+//!
+//! Other issuers' tokens (`issuers`), and whether the account may still come in.
+
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::SigningKey;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use motet_model::UserId;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::entropy;
+use super::keys::{Keys, PublicKeys};
 
 /// Who signs.
-const ISSUER: &str = "motet";
-/// PKCS #8 (RFC 8410) of an Ed25519 key, up to the 32 bytes of the key itself.
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
-];
+pub(super) const ISSUER: &str = "motet";
+/// For whom: a token that the same key signed for something else is no access token.
+const AUDIENCE: &str = "motet";
+/// Longest token.
+const TOKEN_BYTES_MAX: usize = 8 << 10;
+/// How far the clocks of two nodes may be apart.
+const LEEWAY_MS: u64 = 60_000;
+/// The folder is read again after this time, and for a key that is not known after the shorter one.
+const REREAD_MS: u64 = 60_000;
+const REREAD_FOR_UNKNOWN_MS: u64 = 1_000;
 
-/// Signs and verifies access tokens: JWTs (RFC 7519) with Ed25519 signatures.
+/// Signs and verifies access tokens.
 pub struct Tokens {
-    key_id: String,
-    signing: EncodingKey,
-    verifying: DecodingKey,
+    /// None in tests, with keys that stay.
+    folder: Option<PathBuf>,
+    keys: RwLock<Arc<Keys>>,
+    /// When the folder was last read, and held while it is.
+    read_at_ms: Mutex<u64>,
     validation: Validation,
 }
 
@@ -34,6 +48,12 @@ pub struct Claims {
     pub user_id: UserId,
     /// The name that others see.
     pub name: String,
+    /// The sign-in that it came from, if from one.
+    pub family: Option<String>,
+    /// Which key has signed it.
+    pub key_id: String,
+    /// When it was signed.
+    pub issued_at_ms: u64,
     /// When its time is over.
     pub expires_at_ms: u64,
 }
@@ -54,68 +74,77 @@ struct Payload {
     iss: String,
     sub: String,
     name: String,
-    iat: u64,
+    /// Tokens from before there was an audience have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
+    /// To the ms: whoever changes a password voids what was issued before, and not what is issued then.
+    iat: f64,
+    /// The sign-in that it came from: it ends with that. Those of the operator come from none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<u64>,
     exp: u64,
 }
 
 impl Tokens {
-    /// Takes the signing key from the folder `keys`, and makes both if they are not there.
+    /// Takes the keys from the folder, and makes it with a first key if there is none.
     ///
     /// # Errors
     ///
-    /// The folder or the key cannot be read or written.
-    pub fn open(keys: &Path) -> io::Result<Self> {
-        let path = keys.join("tokens.ed25519");
-        let seed = match fs::read_to_string(&path) {
-            Ok(text) => decode(&text).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} is no key", path.display()),
-                )
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(keys, &path)?,
-            Err(error) => return Err(error),
-        };
-        Ok(Self::from_seed(seed))
+    /// The folder or a key cannot be read or written.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self::new(Some(folder.to_owned()), Keys::open(folder)?))
     }
 
-    fn from_seed(seed: [u8; 32]) -> Self {
-        let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
-        let key_id = URL_SAFE_NO_PAD.encode(&Sha256::digest(public)[..9]);
+    fn new(folder: Option<PathBuf>, keys: Keys) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        // The time is an argument here, and the library would ask the system.
+        // The library checks the signature. The time is an argument here, and it would ask the system;
+        // and it passes over claims of the wrong type.
+        validation.required_spec_claims.clear();
         validation.validate_exp = false;
         validation.validate_aud = false;
         Self {
-            key_id,
-            signing: EncodingKey::from_ed_der(&[PKCS8_PREFIX.as_slice(), &seed].concat()),
-            verifying: DecodingKey::from_ed_der(&public),
+            folder,
+            keys: RwLock::new(Arc::new(keys)),
+            read_at_ms: Mutex::new(0),
             validation,
         }
     }
 
-    /// A token for `user` that is valid for `lifetime_ms` from `now_ms`.
+    /// A token for `user` that is valid for `lifetime_ms` from `now_ms`, if not its sign-in `family` ends
+    /// before; and when it expires.
     ///
     /// # Panics
     ///
     /// Never: the key is of the right kind.
     #[must_use]
-    pub fn sign(&self, user: UserId, name: &str, now_ms: u64, lifetime_ms: u64) -> (String, u64) {
-        let expires_at_ms = (now_ms + lifetime_ms) / 1_000 * 1_000;
+    pub fn sign(
+        &self,
+        user: UserId,
+        name: &str,
+        family: Option<&str>,
+        now_ms: u64,
+        lifetime_ms: u64,
+    ) -> (String, u64) {
+        let expires_at_ms = now_ms.saturating_add(lifetime_ms) / 1_000 * 1_000;
         let payload = Payload {
             iss: ISSUER.to_owned(),
             sub: user.to_string(),
             name: name.to_owned(),
-            iat: now_ms / 1_000,
+            aud: Some(AUDIENCE.to_owned()),
+            iat: seconds(now_ms),
+            sid: family.map(ToOwned::to_owned),
+            nbf: None,
             exp: expires_at_ms / 1_000,
         };
+        let keys = self.keys(now_ms);
+        let key = keys.signing(now_ms);
         let header = Header {
-            kid: Some(self.key_id.clone()),
+            kid: Some(key.id.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &payload, &self.signing);
+        let token = jsonwebtoken::encode(&header, &payload, &key.signing);
         (token.expect("an Ed25519 key signs"), expires_at_ms)
     }
 
@@ -125,153 +154,113 @@ impl Tokens {
     ///
     /// `Invalid`, `Expired`.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
-        let invalid = |_| TokenError::Invalid;
-        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
-        if header.kid.as_ref() != Some(&self.key_id) {
-            return Err(TokenError::Invalid);
+        self.verify_inner(token, now_ms)
+            .unwrap_or(Err(TokenError::Invalid))
+    }
+
+    /// The public keys, for whoever verifies tokens of this server.
+    #[must_use]
+    pub fn public_keys(&self, now_ms: u64) -> PublicKeys {
+        self.keys(now_ms).public()
+    }
+
+    fn verify_inner(&self, token: &str, now_ms: u64) -> Option<Result<Claims, TokenError>> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
         }
-        let decoded = jsonwebtoken::decode::<Payload>(token, &self.verifying, &self.validation);
-        let Payload { sub, name, exp, .. } = decoded.map_err(invalid)?.claims;
-        let user_id = sub.parse().map_err(|_| TokenError::Invalid)?;
-        let expires_at_ms = exp.saturating_mul(1_000);
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        // Extensions that must be understood: none is.
+        if header.crit.is_some() {
+            return None;
+        }
+        let kid = header.kid?;
+        let mut keys = self.keys(now_ms);
+        if keys.get(&kid).is_none() {
+            keys = self.read_again(now_ms, REREAD_FOR_UNKNOWN_MS);
+        }
+        let verifying = &keys.get(&kid)?.verifying;
+        let decoded = jsonwebtoken::decode::<Payload>(token, verifying, &self.validation);
+        let payload = decoded.ok()?.claims;
+        let user_id = payload.sub.parse().ok()?;
+        let ms = |seconds: u64| seconds.saturating_mul(1_000);
+        let issued_at_ms = milliseconds(payload.iat);
+        let starts_ms = issued_at_ms.max(payload.nbf.map_or(0, ms));
+        if payload.iss != ISSUER
+            || payload.aud.is_some_and(|audience| audience != AUDIENCE)
+            || starts_ms > now_ms.saturating_add(LEEWAY_MS)
+        {
+            return None;
+        }
+        let expires_at_ms = ms(payload.exp);
         if expires_at_ms <= now_ms {
-            return Err(TokenError::Expired);
+            return Some(Err(TokenError::Expired));
         }
-        Ok(Claims {
+        Some(Ok(Claims {
             user_id,
-            name,
+            name: payload.name,
+            family: payload.sid,
+            key_id: kid,
+            issued_at_ms,
             expires_at_ms,
-        })
+        }))
+    }
+
+    /// Whether tokens of this key are still taken.
+    pub(super) fn knows(&self, key_id: &str, now_ms: u64) -> bool {
+        self.keys(now_ms).get(key_id).is_some()
+    }
+
+    /// Reads the folder again at once: a key was removed.
+    pub(crate) fn forget_removed(&self, now_ms: u64) {
+        self.read_again(now_ms, 0);
+    }
+
+    fn keys(&self, now_ms: u64) -> Arc<Keys> {
+        self.read_again(now_ms, REREAD_MS)
+    }
+
+    /// The keys, read again if the folder was last read longer ago than `age_ms`. What cannot be read
+    /// changes nothing.
+    fn read_again(&self, now_ms: u64, age_ms: u64) -> Arc<Keys> {
+        let keys = || {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&keys)
+        };
+        let Some(folder) = &self.folder else {
+            return keys();
+        };
+        let mut read_at_ms = self
+            .read_at_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Also when the clock was set back.
+        if read_at_ms.abs_diff(now_ms) >= age_ms {
+            *read_at_ms = now_ms;
+            match Keys::read(folder) {
+                Ok(read) => {
+                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
+                }
+                Err(error) => tracing::warn!(%error, "the keys cannot be read again"),
+            }
+        }
+        drop(read_at_ms);
+        keys()
     }
 }
 
-fn decode(text: &str) -> Option<[u8; 32]> {
-    URL_SAFE_NO_PAD.decode(text.trim()).ok()?.try_into().ok()
+/// RFC 7519 lets a time have a fraction.
+fn seconds(time_ms: u64) -> f64 {
+    time_ms as f64 / 1_000.0
 }
 
-/// Only the server's own user may read a key.
-fn make_key(keys: &Path, path: &PathBuf) -> io::Result<[u8; 32]> {
-    use std::{
-        io::Write,
-        os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(keys)?;
-    let seed = entropy::bytes::<32>();
-    let mut file = fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    writeln!(file, "{}", URL_SAFE_NO_PAD.encode(seed))?;
-    file.sync_all()?;
-    Ok(seed)
+/// A time that is none counts as long ago.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, and the token is our own"
+)]
+fn milliseconds(time_s: f64) -> u64 {
+    (time_s * 1_000.0).round() as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW_MS: u64 = 1_700_000_000_000;
-    const HOUR_MS: u64 = 3_600_000;
-
-    fn user() -> UserId {
-        UserId::from_bytes([5; 16])
-    }
-
-    fn tokens() -> Tokens {
-        Tokens::from_seed([7; 32])
-    }
-
-    #[test]
-    fn a_token_is_valid_until_it_expires() {
-        let (token, expires_at_ms) = tokens().sign(user(), "Ada", NOW_MS, HOUR_MS);
-        let claims = Claims {
-            user_id: user(),
-            name: "Ada".to_owned(),
-            expires_at_ms,
-        };
-        assert_eq!(tokens().verify(&token, NOW_MS), Ok(claims.clone()));
-        assert_eq!(tokens().verify(&token, expires_at_ms - 1), Ok(claims));
-        assert_eq!(
-            tokens().verify(&token, expires_at_ms),
-            Err(TokenError::Expired)
-        );
-    }
-
-    /// A token with another header or payload, signed by `sign`.
-    fn forge(header: &str, payload: &str, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
-        let input = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header),
-            URL_SAFE_NO_PAD.encode(payload)
-        );
-        let signature = URL_SAFE_NO_PAD.encode(sign(input.as_bytes()));
-        format!("{input}.{signature}")
-    }
-
-    #[test]
-    fn forged_tokens_are_refused() {
-        use ed25519_dalek::Signer;
-        let tokens = tokens();
-        let key = SigningKey::from_bytes(&[7; 32]);
-        let good = |input: &[u8]| key.sign(input).to_vec();
-        let kid = &tokens.key_id;
-        let header = format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{kid}"}}"#);
-        let payload = format!(
-            r#"{{"iss":"motet","sub":"{}","name":"x","iat":0,"exp":2000000000}}"#,
-            user()
-        );
-        assert!(
-            tokens
-                .verify(&forge(&header, &payload, good), NOW_MS)
-                .is_ok(),
-            "the frame is right"
-        );
-
-        let other = |input: &[u8]| SigningKey::from_bytes(&[8; 32]).sign(input).to_vec();
-        let none = format!(r#"{{"alg":"none","typ":"JWT","kid":"{kid}"}}"#);
-        let hs256 = format!(r#"{{"alg":"HS256","typ":"JWT","kid":"{kid}"}}"#);
-        let refused = [
-            ("alg none", forge(&none, &payload, |_| Vec::new())),
-            ("HS256", forge(&hs256, &payload, good)),
-            ("another key", forge(&header, &payload, other)),
-            (
-                "another kid",
-                forge(&header.replace(kid, "other"), &payload, good),
-            ),
-            (
-                "another issuer",
-                forge(&header, &payload.replace("motet", "other"), good),
-            ),
-            (
-                "no subject",
-                forge(&header, &payload.replace("sub", "bus"), good),
-            ),
-            (
-                "no expiry",
-                forge(&header, &payload.replace("exp", "pex"), good),
-            ),
-            ("nonsense", "a.b.c".to_owned()),
-            ("nothing", String::new()),
-        ];
-        for (what, token) in refused {
-            assert_eq!(
-                tokens.verify(&token, NOW_MS),
-                Err(TokenError::Invalid),
-                "{what}"
-            );
-        }
-        let (token, _) = tokens.sign(user(), "Ada", NOW_MS, HOUR_MS);
-        let (input, signature) = token.rsplit_once('.').unwrap();
-        let (head, _) = input.split_once('.').unwrap();
-        let tampered = format!("{head}.{}.{signature}", URL_SAFE_NO_PAD.encode(&payload));
-        assert_eq!(
-            tokens.verify(&tampered, NOW_MS),
-            Err(TokenError::Invalid),
-            "tampered"
-        );
-    }
-}
+mod tests;

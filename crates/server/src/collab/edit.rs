@@ -10,8 +10,8 @@ use motet_ot::{Decoded, Delta, Operation, Side};
 use motet_protocol::ErrorCode;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Collab, outbox::End, session::Session, session::Speech};
-use crate::auth::Claims;
+use super::{Collab, Joining, outbox::End, session::Session, session::Speech};
+use crate::auth::Principal;
 
 /// How long an edit may take. The one that takes longer may still be stored.
 const EDIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,11 +19,13 @@ const EDIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most overlapping changes that are told, the latest.
 const OVERLAPPING_MAX: usize = 100;
 
-/// An edit that is stored.
+/// An edit that was made.
 #[derive(Clone, Debug)]
 pub struct Edited {
-    /// The change that it became.
+    /// The change that it became; or, of one that changes nothing, the revision on which that is so.
     pub revision: Revision,
+    /// Whether it became one.
+    pub is_stored: bool,
     /// Changes that others made since its base at the places that it touches, the earliest first.
     pub overlapping: Vec<Overlapping>,
 }
@@ -55,14 +57,14 @@ pub enum EditError {
 }
 
 impl Collab {
-    /// Makes an edit on the document at `base`, as [`Claims`] say who. `strict`: only if that is the head.
+    /// Makes an edit on the document at `base`, as the principal. `strict`: only if that is the head.
     ///
     /// # Errors
     ///
     /// As [`EditError`] says.
     pub async fn edit(
         &self,
-        claims: &Claims,
+        principal: &Arc<Principal>,
         id: DocumentId,
         base: Revision,
         operation: Decoded,
@@ -70,15 +72,24 @@ impl Collab {
     ) -> Result<Edited, EditError> {
         let wake = Arc::new(Notify::new());
         let (start, speech) = (Start::Once(base), Speech::Ot { named: false });
-        let session = self
-            .join(claims, id, None, start, speech, Arc::clone(&wake))
-            .await
-            .map_err(EditError::Refused)?;
+        let joining = Joining {
+            principal,
+            address: &Arc::from(""),
+            document: id,
+            client_id: None,
+            start,
+            speech,
+            writer: Arc::clone(&wake),
+            noted: false,
+        };
+        let session = self.join(joining).await.map_err(EditError::Refused)?;
         let mut follower = Follower {
             collab: self,
             session: &session,
             touched: operation.delta.clone(),
             overlapping: Vec::new(),
+            seen: base,
+            idle_on: None,
         };
         let mut submission = Submission::new(base, 1, operation);
         if strict {
@@ -102,6 +113,7 @@ impl Collab {
             .unwrap_or(Err(EditError::Unknown))?;
         Ok(Edited {
             revision,
+            is_stored: follower.idle_on.is_none(),
             overlapping: follower.overlapping,
         })
     }
@@ -114,10 +126,15 @@ struct Follower<'c> {
     /// The edit where it stands now.
     touched: Delta,
     overlapping: Vec<Overlapping>,
+    /// Up to where changes were looked through.
+    seen: Revision,
+    /// The revision on which the edit changes nothing.
+    idle_on: Option<Revision>,
 }
 
 impl Follower<'_> {
-    /// Takes all that waits. Returns the revision once the edit is stored.
+    /// Takes all that waits. Returns the revision once the edit is stored, or there is nothing to store and
+    /// all changes before are looked through.
     async fn take(&mut self) -> Result<Option<Revision>, EditError> {
         let taken = self.session.outbox.take();
         for event in taken.events {
@@ -141,9 +158,13 @@ impl Follower<'_> {
                     self.catch_up(through).await;
                 }
                 Event::Reconciled { revision, .. } => return Ok(Some(revision)),
+                Event::Acknowledged { revision, .. } => self.idle_on = Some(revision),
                 Event::Rejected { reject, .. } => return Err(reject.into()),
                 _ => {}
             }
+        }
+        if let Some(revision) = self.idle_on.filter(|revision| self.seen >= *revision) {
+            return Ok(Some(revision));
         }
         match taken.end {
             Some(End::Closed(code)) => Err(EditError::Refused(code)),
@@ -190,6 +211,7 @@ impl Follower<'_> {
     }
 
     fn pass(&mut self, revision: Revision, change: &Change, delta: &Delta) {
+        self.seen = revision;
         if overlap(&places(delta), &places(&self.touched)) {
             if self.overlapping.len() == OVERLAPPING_MAX {
                 self.overlapping.remove(0);

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! `registry.rs` knows which documents are open; `room.rs` is the task of one; `outbox.rs` bounds
-//! what waits for a session; `session.rs` turns events into messages; `connection/` is a socket.
+//! what waits for a session; `live.rs` lets sessions have the rights that they have now, past what waits
+//! for their rooms (`verdicts.rs`); `session/` turns events into messages; `connection/` is a client's connection; `edit.rs` is one
+//! edit without any.
 //!
 //! # Not here
 //!
@@ -14,19 +16,17 @@
 
 mod connection;
 mod edit;
+mod indexing;
+mod live;
 mod outbox;
+mod places;
 mod registry;
 mod room;
 mod session;
+mod verdicts;
+mod visit;
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -37,10 +37,10 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::Stream;
-use motet_catalog::{Catalog, Role};
-use motet_document::{Access, Command, Member, Settings, Start};
+use motet_catalog::{Actor, Catalog, CatalogError, Role};
+use motet_document::{Command, Member, Settings, Start};
 use motet_log::{DocumentLog, LogError, SqliteLog};
-use motet_model::{ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
+use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, limits};
 use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
@@ -48,20 +48,31 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::task::TaskTracker;
+use utoipa::IntoParams;
 
 pub(crate) use self::connection::{Refusal, Uplink};
-pub use self::edit::{EditError, Edited, Overlapping};
+pub(crate) use self::room::{RoomError, read};
 pub(crate) use self::session::code;
+pub use self::{
+    connection::Rates,
+    edit::{EditError, Edited, Overlapping},
+    live::{Affected, LiveSession},
+};
 use self::{
-    connection::{Dialect, Opening, Uplinks},
+    connection::{Dialect, EventStream, Opening, Uplinks},
+    live::{Live, access},
     outbox::{Feed, Outbox},
+    places::Places,
     registry::Registry,
-    room::{Request, Shared},
+    room::{Request, Shared, Space},
     session::{Session, Speech},
+    visit::{Stage, Visit},
 };
 use crate::{
-    auth::{Claims, Tokens},
+    audit::Auditor,
+    auth::{Action, AuthenticationError, Authority, AuthorizationError, Principal},
     entropy,
+    http::Remote,
 };
 
 /// How long connections get to take leave.
@@ -78,6 +89,10 @@ pub struct CollabSettings {
     /// Largest message that a client which speaks identities may send: it sends all that it did offline in
     /// one.
     pub update_bytes_max: usize,
+    /// How fast each connection may be.
+    pub rates: Rates,
+    /// Most sessions of one user; 0 for no limit.
+    pub sessions_per_user_max: usize,
     /// Bounds of each document.
     pub document: Settings,
 }
@@ -87,6 +102,8 @@ impl Default for CollabSettings {
         Self {
             message_bytes_max: limits::MESSAGE_BYTES_MAX,
             update_bytes_max: limits::UPDATE_BYTES_MAX,
+            rates: Rates::default(),
+            sessions_per_user_max: 0,
             document: Settings::default(),
         }
     }
@@ -101,6 +118,15 @@ pub struct Snapshot {
     pub content: Bytes,
 }
 
+/// A part of a document's log.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Consecutive changes.
+    pub changes: Vec<Change>,
+    /// Whether there are later ones.
+    pub more: bool,
+}
+
 /// Why a document could not be read or deleted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -111,15 +137,21 @@ pub enum CollabError {
     /// The log refused.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
 }
 
 /// The live documents of this node, and the connections to them.
 pub struct Collab {
     registry: Arc<Registry<Arc<SqliteLog>>>,
-    tokens: Arc<Tokens>,
+    authority: Authority,
+    auditor: Auditor,
     settings: CollabSettings,
-    /// Counts changes of rights, so that a join can tell whether one came in between.
-    access_epoch: AtomicU64,
+    live: Arc<Live>,
+    places: Arc<Places>,
+    /// For large messages that wait for rooms, in bytes.
+    space: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     connections: TaskTracker,
     uplinks: Arc<Uplinks>,
@@ -131,7 +163,8 @@ impl Collab {
     pub fn new(
         log: Arc<SqliteLog>,
         catalog: Catalog,
-        tokens: Arc<Tokens>,
+        authority: Authority,
+        auditor: Auditor,
         clock: Arc<dyn Clock>,
         settings: CollabSettings,
     ) -> Arc<Self> {
@@ -141,16 +174,24 @@ impl Collab {
             clock,
             settings: settings.document.clone(),
             reconciling: Arc::new(Semaphore::new(RECONCILING_MAX)),
+            indexing: Arc::new(Semaphore::new(1)),
         };
-        Arc::new(Self {
+        let largest = settings.message_bytes_max.max(settings.update_bytes_max);
+        let space_bytes = limits::WAITING_BYTES_MAX.max(largest);
+        let collab = Arc::new(Self {
             registry: Registry::new(shared),
-            tokens,
+            authority,
+            auditor,
+            places: Places::new(settings.sessions_per_user_max),
             settings,
-            access_epoch: AtomicU64::new(0),
+            live: Arc::default(),
+            space: Arc::new(Semaphore::new(space_bytes)),
             draining: watch::Sender::new(false),
             connections: TaskTracker::new(),
             uplinks: Arc::default(),
-        })
+        });
+        tokio::spawn(Arc::clone(&collab).watch_ends());
+        collab
     }
 
     /// The WebSocket endpoints.
@@ -164,43 +205,50 @@ impl Collab {
     }
 
     /// Opens a connection that is an event stream; `None` while draining.
-    pub(crate) fn event_stream(
+    pub(crate) async fn event_stream(
         self: &Arc<Self>,
         document: &str,
         parameters: &Parameters,
         headers: &HeaderMap,
+        remote: &Remote,
     ) -> Option<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
         if self.registry.is_draining() {
             return None;
         }
-        let mut opening = Opening::new(document, parameters, headers);
-        let claims = opening
-            .token
-            .as_deref()
-            .and_then(|token| self.tokens.verify(token, self.now_ms()).ok());
+        let mut opening = Opening::new(document, parameters, headers, remote);
+        let principal = match opening.token.as_deref() {
+            Some(token) => self.authority.authenticate(token).await.ok(),
+            None => None,
+        };
         if opening.token.is_none() && opening.refused.is_none() {
             let message = "a token is needed to open an event stream".to_owned();
             opening.refused = Some((ErrorCode::Unauthenticated, message));
         }
-        let (halves, events) = connection::event_stream(
+        let EventStream {
+            halves,
+            events,
+            uplink,
+        } = connection::event_stream(
             &self.uplinks,
-            claims.map(|claims| claims.user_id),
+            principal.as_ref(),
             opening.document,
             self.settings.message_bytes_max,
         );
+        opening.uplink = uplink;
         let running = connection::run(halves, Arc::clone(self), Dialect::Ot, opening);
         self.connections.spawn(running);
         Some(Sse::new(events))
     }
 
-    /// Where the requests of an event stream's client arrive: of this user's, on that document.
+    /// Where the requests of an event stream's client arrive: of one on that document that was shown such a
+    /// credential.
     pub(crate) fn uplink(
         &self,
         connection: &str,
         document: DocumentId,
-        user: UserId,
+        principal: &Principal,
     ) -> Option<Arc<Uplink>> {
-        self.uplinks.get(connection, document, user)
+        self.uplinks.get(connection, document, principal)
     }
 
     /// The document at its head; opens it if it is not open.
@@ -221,33 +269,71 @@ impl Collab {
         })
     }
 
-    /// A user's rights on a document are other ones now, and the catalog says so already; `None`:
-    /// they are gone. Live sessions are told.
-    pub async fn permission_changed(&self, id: DocumentId, user: UserId, role: Option<Role>) {
-        self.access_epoch.fetch_add(1, Ordering::SeqCst);
-        if let Some(room) = self.registry.get(id) {
-            let command = Command::SetAccess {
-                user,
-                access: role.map(access),
-            };
-            // A room that has ended has no sessions.
-            let _ended = room.send(Request::Command(command)).await;
+    /// Tells search what it missed: once, when the server starts.
+    pub async fn index_missed(self: Arc<Self>) {
+        let count = indexing::sweep(self.registry.shared()).await;
+        if count > 0 {
+            tracing::info!(
+                count,
+                "texts of documents were indexed that search did not know"
+            );
         }
     }
 
-    /// Ends the sessions of a document that the catalog has deleted, and deletes its log.
+    /// The number of changes of a document, whether it is open or not.
     ///
     /// # Errors
     ///
-    /// `Log`: it was not deleted; try again.
-    pub async fn delete(&self, id: DocumentId) -> Result<(), CollabError> {
-        self.access_epoch.fetch_add(1, Ordering::SeqCst);
-        self.registry.shared().log.delete(id).await?;
-        // Only now: who comes back in between finds nothing to open.
+    /// `Log`: retry later.
+    pub async fn head(&self, id: DocumentId) -> Result<Revision, CollabError> {
+        Ok(self.registry.shared().log.head(id).await?)
+    }
+
+    /// At most so many changes after a revision, fewer if they are large.
+    ///
+    /// # Errors
+    ///
+    /// `Log`: retry later.
+    pub async fn changes(
+        &self,
+        id: DocumentId,
+        after: Revision,
+        count_max: usize,
+    ) -> Result<History, CollabError> {
+        let log = &self.registry.shared().log;
+        let mut changes = log.read(id, after, limits::CATCH_UP_BYTES_MAX).await?;
+        changes.truncate(count_max);
+        let last = after.plus(changes.len() as u64);
+        let more = !changes.is_empty() && last < log.head(id).await?;
+        Ok(History { changes, more })
+    }
+
+    /// Ends the sessions of a document that the catalog does not show any more.
+    pub async fn evict(&self, id: DocumentId) {
         if let Some(room) = self.registry.get(id) {
             close(&room, ErrorCode::NotFound).await;
         }
-        Ok(())
+        // Whoever was let in meanwhile.
+        self.rights_changed(Affected::Document(id)).await;
+    }
+
+    /// Deletes a document for good. What fails half-way is nobody's any more; do it once more to end it.
+    ///
+    /// # Errors
+    ///
+    /// `Catalog`: there is none, or retry later. `Log`: retry later.
+    pub async fn delete(&self, actor: &Actor, id: DocumentId) -> Result<(), CollabError> {
+        let shared = self.registry.shared();
+        shared.catalog.doom_document(id).await?;
+        shared.log.delete(id).await?;
+        // Only now: who comes back in between finds nothing to open.
+        self.evict(id).await;
+        Ok(shared.catalog.delete_document(actor, id).await?)
+    }
+
+    /// The log of every document.
+    pub(crate) fn log(&self) -> &Arc<SqliteLog> {
+        &self.registry.shared().log
     }
 
     /// Commits what has arrived, tells every client to come back, and closes every document.
@@ -261,6 +347,18 @@ impl Collab {
         let _late = timeout(DRAIN_TIMEOUT, self.connections.wait()).await;
     }
 
+    /// Waits until a message of this size may wait for its room. Small ones may: rooms bound their number.
+    async fn space(&self, size_bytes: usize) -> Option<Space> {
+        let share = u32::try_from(size_bytes).ok();
+        let share = share.filter(|_| size_bytes > limits::WAITING_SMALL_BYTES_MAX)?;
+        // Nobody closes it.
+        let permit = Arc::clone(&self.space)
+            .acquire_many_owned(share)
+            .await
+            .ok()?;
+        Some(Arc::new(permit))
+    }
+
     /// When this time comes.
     fn instant(&self, time_ms: u64) -> Instant {
         Instant::now() + Duration::from_millis(time_ms.saturating_sub(self.now_ms()))
@@ -270,40 +368,99 @@ impl Collab {
         self.registry.shared().clock.now_ms()
     }
 
+    /// Who a bearer token's holder is.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, ErrorCode> {
+        let principal = self.authority.authenticate(token).await;
+        Ok(Arc::new(principal.map_err(|error| refused(&error))?))
+    }
+
+    /// The same of somebody who was let in before.
+    async fn readmit(&self, before: &Principal) -> Result<Principal, ErrorCode> {
+        let principal = self.authority.readmit(before).await;
+        principal.map_err(|error| refused(&error))
+    }
+
     /// Makes a session of the document, and asks its room to let it in.
-    async fn join(
-        &self,
-        claims: &Claims,
-        document: DocumentId,
-        client_id: Option<ClientId>,
-        start: Start,
-        speech: Speech,
-        writer: Arc<Notify>,
-    ) -> Result<Arc<Session>, ErrorCode> {
-        let epoch = self.access_epoch.load(Ordering::SeqCst);
-        let user = claims.user_id;
-        let role = self
-            .role(user, document)
-            .await?
-            .ok_or(ErrorCode::NotFound)?;
-        let room = self.registry.open(document).ok_or(ErrorCode::Unavailable)?;
+    async fn join(&self, joining: Joining<'_>) -> Result<Arc<Session>, ErrorCode> {
+        let Joining {
+            principal,
+            address,
+            document,
+            client_id,
+            start,
+            speech,
+            writer,
+            noted,
+        } = joining;
         let id = SessionId::new(self.now_ms(), entropy::bytes());
+        let mut visit = None;
+        if noted {
+            // Before anything is done: who cannot be noted is not let in.
+            let place = self.auditor.place().await;
+            visit = Some(Visit {
+                auditor: self.auditor.clone(),
+                clock: Arc::clone(&self.registry.shared().clock),
+                principal: Arc::clone(principal),
+                address: Arc::clone(address),
+                document,
+                session: id,
+                role: Role::Viewer,
+                dialect: speech.name(),
+                stage: Stage::Knocking(place.map_err(|_| ErrorCode::Unavailable)?),
+                changes: 0,
+                span: None,
+            });
+        }
+        let epoch = self.live.epoch();
+        // Who it was when the connection began may be nobody any more.
+        let readmitted = Arc::new(self.readmit(principal).await?);
+        let principal = &readmitted;
+        let user = principal.user;
+        let mut refuse = |code| {
+            if let Some(visit) = &mut visit {
+                visit.refuse(code);
+            }
+            code
+        };
+        let rights = self.authority.authorize(principal, Action::Read, document);
+        let rights = rights.await.map_err(|error| match error {
+            AuthorizationError::Unavailable(error) => {
+                tracing::error!(%document, %error, "the rights of a user could not be read");
+                ErrorCode::Unavailable
+            }
+            AuthorizationError::NotFound => refuse(ErrorCode::NotFound),
+            _ => refuse(ErrorCode::Forbidden),
+        })?;
+        let place = self.places.take(user);
+        let place = place.ok_or_else(|| refuse(ErrorCode::TooManySessions))?;
+        if let Some(visit) = &mut visit {
+            visit.role = rights.role;
+        }
+        let room = self.registry.open(document).ok_or(ErrorCode::Unavailable)?;
         let client_id = client_id.unwrap_or_else(|| id.into());
-        let session = Arc::new(Session::new(session::Identity {
+        let identity = session::Identity {
             id,
             document,
             user,
             client_id: client_id.clone(),
-            role: role.as_str(),
-            may_write: role.may_edit(),
+            address: Arc::clone(address),
+            since_ms: self.now_ms(),
             speech,
+            _place: place,
             room: room.clone(),
             outbox: Arc::new(Outbox::new(writer)),
-        }));
+            live: Arc::clone(&self.live),
+            once: matches!(start, Start::Once(_)),
+            asked: tokio::sync::Mutex::new(epoch),
+        };
+        let session = Session::new(identity, Arc::clone(principal), rights.role);
+        let session = Arc::new(session);
+        self.live.add(&session);
         let member = Member {
             user,
-            name: claims.name.as_str().into(),
-            access: access(role),
+            name: principal.name.as_str().into(),
+            color: principal.color,
+            access: access(rights.role),
         };
         let command = Command::Join {
             session: id,
@@ -311,34 +468,42 @@ impl Collab {
             client_id,
             start,
         };
-        let request = Request::Join(command, id, Feed::new(Arc::clone(&session.outbox)));
+        let feed = Feed::new(Arc::clone(&session.outbox), visit);
+        let request = Request::Join(command, id, feed);
         room.send(request)
             .await
             .map_err(|_| ErrorCode::Unavailable)?;
-        // A change of rights between the question and the join has missed this session.
-        if self.access_epoch.load(Ordering::SeqCst) != epoch {
-            let role = self.role(user, document).await?;
-            session
-                .tell(Command::SetAccess {
-                    user,
-                    access: role.map(access),
-                })
-                .await;
-        }
+        self.joined(&session, rights).await;
         Ok(session)
     }
+}
 
-    async fn role(&self, user: UserId, document: DocumentId) -> Result<Option<Role>, ErrorCode> {
-        self.registry
-            .shared()
-            .catalog
-            .role_of(user, document)
-            .await
-            .map_err(|error| {
-                tracing::error!(%document, %error, "the rights of a user could not be read");
-                ErrorCode::Unavailable
-            })
+/// What somebody is told who is not let in.
+fn refused(error: &AuthenticationError) -> ErrorCode {
+    match error {
+        AuthenticationError::Expired => ErrorCode::TokenExpired,
+        AuthenticationError::Disabled => ErrorCode::Forbidden,
+        AuthenticationError::Unavailable(error) => {
+            tracing::error!(%error, "an account could not be read");
+            ErrorCode::Unavailable
+        }
+        AuthenticationError::Unreachable => ErrorCode::Unavailable,
+        _ => ErrorCode::Unauthenticated,
     }
+}
+
+/// What a session needs to begin.
+struct Joining<'a> {
+    principal: &'a Arc<Principal>,
+    /// The network address of the client.
+    address: &'a Arc<str>,
+    document: DocumentId,
+    client_id: Option<ClientId>,
+    start: Start,
+    speech: Speech,
+    writer: Arc<Notify>,
+    /// Whether the audit trail is told that it comes and goes.
+    noted: bool,
 }
 
 async fn close(room: &registry::RoomSender, code: ErrorCode) {
@@ -349,21 +514,18 @@ async fn close(room: &registry::RoomSender, code: ErrorCode) {
     }
 }
 
-fn access(role: Role) -> Access {
-    if role.may_edit() {
-        Access::Write
-    } else {
-        Access::Read
-    }
-}
-
 /// How a client opens its connection, in the query.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Parameters {
+    /// In place of the header, which an `EventSource` cannot send.
     token: Option<String>,
     client_id: Option<String>,
+    /// What the client has.
+    #[param(value_type = Option<u64>)]
     revision: Option<String>,
+    /// Whether the client has edits from before.
     pending: Option<String>,
 }
 
@@ -371,6 +533,7 @@ async fn connect(
     State(collab): State<Arc<Collab>>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    remote: Remote,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let token = parameters.token.or_else(|| bearer(&headers));
@@ -380,6 +543,7 @@ async fn connect(
         Dialect::Ot,
         Opening {
             token,
+            address: remote.address.to_string().into(),
             ..Opening::default()
         },
     )
@@ -390,9 +554,10 @@ async fn connect_document(
     Path(document): Path<String>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    remote: Remote,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let opening = Opening::new(&document, &parameters, &headers);
+    let opening = Opening::new(&document, &parameters, &headers, &remote);
     accept(collab, upgrade, Dialect::Ot, opening)
 }
 
@@ -401,26 +566,37 @@ async fn connect_yjs(
     Path(document): Path<String>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
+    remote: Remote,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let opening = Opening::new(&document, &parameters, &headers);
+    let opening = Opening::new(&document, &parameters, &headers, &remote);
     accept(collab, upgrade, Dialect::YWebsocket, opening)
 }
 
 /// Each document on the connection brings its own token.
 async fn connect_hocuspocus(
     State(collab): State<Arc<Collab>>,
+    remote: Remote,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    accept(collab, upgrade, Dialect::Hocuspocus, Opening::default())
+    let opening = Opening {
+        address: remote.address.to_string().into(),
+        ..Opening::default()
+    };
+    accept(collab, upgrade, Dialect::Hocuspocus, opening)
 }
 
 impl Opening {
     /// Of a connection to the document of a path.
-    fn new(document: &str, parameters: &Parameters, headers: &HeaderMap) -> Self {
+    fn new(document: &str, parameters: &Parameters, headers: &HeaderMap, remote: &Remote) -> Self {
         let token = parameters.token.clone().or_else(|| bearer(headers));
+        let address = remote.address.to_string().into();
         match opening(document, parameters) {
-            Ok(opening) => Self { token, ..opening },
+            Ok(opening) => Self {
+                token,
+                address,
+                ..opening
+            },
             Err(refused) => Self {
                 refused: Some(refused),
                 ..Self::default()

@@ -6,9 +6,11 @@ use std::{
 };
 
 use motet_document::{AwarenessState, Event, Presence};
-use motet_model::limits::OUTBOX_BYTES_MAX;
+use motet_model::{Revision, limits::OUTBOX_BYTES_MAX};
 use motet_protocol::ErrorCode;
 use tokio::sync::Notify;
+
+use super::visit::Visit;
 
 /// The queue between a document and one session's writer.
 ///
@@ -136,6 +138,11 @@ impl Outbox {
         self.writer.notify_one();
     }
 
+    /// Whether the session is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().end.is_some()
+    }
+
     /// The document is about to answer a request to catch up: from here on everything counts again.
     pub(crate) fn resume(&self) {
         self.lock().behind = false;
@@ -150,11 +157,37 @@ impl Outbox {
 /// The document's hold on an [`Outbox`]. When it is dropped the session is over, so that no client
 /// waits for a document which is gone, whatever way it went.
 #[derive(Debug)]
-pub(crate) struct Feed(Arc<Outbox>);
+pub(crate) struct Feed {
+    outbox: Arc<Outbox>,
+    /// What the audit trail is told; nothing of a session that is only one edit.
+    visit: Option<Visit>,
+}
 
 impl Feed {
-    pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        Self(outbox)
+    pub(crate) fn new(outbox: Arc<Outbox>, visit: Option<Visit>) -> Self {
+        Self { outbox, visit }
+    }
+
+    /// The document has let the session in.
+    pub(crate) fn open(&mut self) {
+        if let Some(visit) = &mut self.visit {
+            visit.open();
+        }
+    }
+
+    /// The document ends the session, or does not let it in.
+    pub(crate) fn close(&mut self, code: ErrorCode) {
+        if let Some(visit) = &mut self.visit {
+            visit.refuse(code);
+        }
+        self.end(End::Closed(code));
+    }
+
+    /// One of the session's changes is stored.
+    pub(crate) fn changed(&mut self, revision: Revision) {
+        if let Some(visit) = &mut self.visit {
+            visit.changed(revision);
+        }
     }
 }
 
@@ -162,7 +195,7 @@ impl std::ops::Deref for Feed {
     type Target = Outbox;
 
     fn deref(&self) -> &Outbox {
-        &self.0
+        &self.outbox
     }
 }
 
@@ -218,10 +251,8 @@ fn size_bytes(event: &Event) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use motet_document::PresenceUpdate;
-    use motet_model::Revision;
-
     use super::*;
+    use motet_document::PresenceUpdate;
 
     fn presence() -> Event {
         Event::Presence(Arc::new(PresenceUpdate::default()))
@@ -302,7 +333,7 @@ mod tests {
     #[test]
     fn whoever_waits_for_a_room_that_is_gone_is_told() {
         let outbox = Arc::new(Outbox::new(Arc::new(Notify::new())));
-        drop(Feed::new(Arc::clone(&outbox)));
+        drop(Feed::new(Arc::clone(&outbox), None));
         let end = End::Closed(ErrorCode::Unavailable);
         assert_eq!(outbox.take().end, Some(end));
     }

@@ -9,12 +9,27 @@ use motet_log::DocumentLog;
 use motet_model::{DocumentId, limits};
 use tokio::sync::mpsc;
 
-use super::room::{self, Request, Shared};
+use super::{
+    room::{self, Request, Shared},
+    verdicts::Verdicts,
+};
 
-/// The inbox of a room.
-pub(crate) type RoomSender = mpsc::Sender<Request>;
+/// The way to a room: its inbox, and what is told beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomSender {
+    inbox: mpsc::Sender<Request>,
+    pub(crate) verdicts: Arc<Verdicts>,
+}
 
-/// The open documents of this node. Each has one task, and its inbox stands here.
+impl std::ops::Deref for RoomSender {
+    type Target = mpsc::Sender<Request>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inbox
+    }
+}
+
+/// The open documents of this node. Each has one task, and the way to it stands here.
 pub(crate) struct Registry<L> {
     rooms: Mutex<Rooms>,
     shared: Shared<L>,
@@ -39,7 +54,7 @@ impl<L: DocumentLog + Clone> Registry<L> {
         &self.shared
     }
 
-    /// The document's inbox; opens the document if it is not open. `None` while draining.
+    /// The way to the document's room; opens the document if it is not open. `None` while draining.
     pub(crate) fn open(self: &Arc<Self>, id: DocumentId) -> Option<RoomSender> {
         let mut rooms = self.lock();
         if rooms.draining {
@@ -50,12 +65,19 @@ impl<L: DocumentLog + Clone> Registry<L> {
             return Some(sender.clone());
         }
         let (sender, inbox) = mpsc::channel(limits::BATCH_COMMANDS_MAX);
+        let sender = RoomSender {
+            inbox: sender,
+            verdicts: Arc::default(),
+        };
+        let verdicts = Arc::clone(&sender.verdicts);
         rooms.open.insert(id, sender.clone());
-        tokio::spawn(room::run(id, self.shared.clone(), Arc::clone(self), inbox));
+        let registry = Arc::clone(self);
+        let running = room::run(id, self.shared.clone(), registry, inbox, verdicts);
+        tokio::spawn(running);
         Some(sender)
     }
 
-    /// The document's inbox, if it is open.
+    /// The way to the document's room, if it is open.
     pub(crate) fn get(&self, id: DocumentId) -> Option<RoomSender> {
         let rooms = self.lock();
         let room = rooms.open.get(&id).filter(|room| !room.is_closed());
@@ -65,7 +87,7 @@ impl<L: DocumentLog + Clone> Registry<L> {
     /// A room that ends closes its inbox and takes itself out. Another room may have taken its place.
     pub(crate) fn remove_closed(&self, id: DocumentId) {
         let mut rooms = self.lock();
-        if rooms.open.get(&id).is_some_and(RoomSender::is_closed) {
+        if rooms.open.get(&id).is_some_and(|room| room.is_closed()) {
             rooms.open.remove(&id);
         }
     }

@@ -2,61 +2,66 @@
 //!
 //! While an append is under way the next batch gathers in the inbox. On an error of the log the
 //! state is dropped, not repaired: the sessions are told to come back, and the next open replays
-//! the log.
+//! the log. `replay.rs` makes documents of logs; `upkeep.rs` stores what nobody waits for.
+
+mod replay;
+mod upkeep;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use motet_catalog::Catalog;
 use motet_document::{
-    CloseReason, Command, Document, Event, OpenError, Reconciliation, Route, Settings, Snapshot,
-    Submission,
+    CloseReason, Command, Document, Event, OpenError, Route, Settings, Snapshot, Submission,
 };
 use motet_log::{DocumentLog, LogError};
-use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
+use motet_model::{ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
 use motet_protocol::ErrorCode;
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep_until},
 };
 
-use crate::entropy;
-
+pub(super) use self::replay::open;
+pub(crate) use self::replay::read;
+use self::replay::{HEAD, off_async_threads, reconcile};
 use super::{
     outbox::{End, Feed},
     registry::Registry,
+    verdicts::{Verdict, Verdicts},
 };
 
 /// How long an open document without sessions stays open.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How often at most the catalog is told that a document has changed.
-const TOUCH_INTERVAL_MS: u64 = 10_000;
-
-/// A checkpoint is made on unloading when at least this many changes are not in one.
-const UNLOAD_CHECKPOINT_CHANGES: u64 = 100;
-
-/// Work that walks over more operations than this, some ms, leaves the async threads.
-const STEPS_INLINE_MAX: u64 = 100_000;
-
-/// About what replaying a change costs, in such operations.
-const STEPS_PER_REPLAY: u64 = 20;
-
-/// Later than any revision.
-const HEAD: Revision = Revision::new(u64::MAX >> 1);
+/// A share of the bytes of large messages that may wait for rooms, all together.
+pub(crate) type Space = Arc<OwnedSemaphorePermit>;
 
 /// What others ask of a room.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// A command of a session.
     Command(Command),
+    /// The same, of a large message, with its share of what may wait.
+    Large(Command, Space),
     /// A join, with the queue for what the session will be sent.
     Join(Command, SessionId, Feed),
-    /// A session of which something could not be done, and why.
-    Fail(SessionId, ErrorCode),
     /// The text at the head.
     Snapshot(oneshot::Sender<Snapshot>),
     /// End every session with this code, store what there is to store, and end.
     Close(ErrorCode, oneshot::Sender<()>),
+}
+
+impl Request {
+    /// A large command is one like all others, but for its space.
+    fn unpack(self, spaces: &mut Vec<Space>) -> Self {
+        match self {
+            Self::Large(command, space) => {
+                spaces.push(space);
+                Self::Command(command)
+            }
+            request => request,
+        }
+    }
 }
 
 /// Why a room ended before it was asked to.
@@ -90,6 +95,8 @@ pub(crate) struct Shared<L> {
     pub(crate) settings: Settings,
     /// How many submissions may be reconciled at a time: each takes a copy of its document.
     pub(crate) reconciling: Arc<Semaphore>,
+    /// How many texts may be indexed at a time: the catalog takes one.
+    pub(crate) indexing: Arc<Semaphore>,
 }
 
 /// Why a room ended as it should.
@@ -107,17 +114,21 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     shared: Shared<L>,
     registry: Arc<Registry<L>>,
     mut inbox: mpsc::Receiver<Request>,
+    verdicts: Arc<Verdicts>,
 ) {
     let mut feeds = HashMap::new();
-    let result = match open(id, &shared, HEAD).await {
+    let result = match open(id, &shared.log, &shared.settings, HEAD).await {
         Ok((document, checkpoint)) => {
             let mut room = Room {
                 document,
                 shared: &shared,
                 feeds: &mut feeds,
+                verdicts: &verdicts,
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
+                unindexed_since_ms: None,
+                indexed_ms: 0,
             };
             room.run(&registry, &mut inbox).await
         }
@@ -133,12 +144,12 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     };
     inbox.close();
     registry.remove_closed(id);
-    for feed in feeds.values() {
-        feed.end(End::Closed(code));
+    for feed in feeds.values_mut() {
+        feed.close(code);
     }
     while let Some(request) = inbox.recv().await {
-        if let Request::Join(_, _, feed) = request {
-            feed.end(End::Closed(code));
+        if let Request::Join(_, _, mut feed) = request {
+            feed.close(code);
         }
     }
     if let Some(asked) = asked {
@@ -147,94 +158,19 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     }
 }
 
-/// The document from its latest checkpoint and the log after it; and the checkpoint's revision.
-async fn open<L: DocumentLog>(
-    id: DocumentId,
-    shared: &Shared<L>,
-    at: Revision,
-) -> Result<(Document, Revision), RoomError> {
-    let checkpoint = shared.log.checkpoint(id, at).await?;
-    let mut document = Document::open(id, checkpoint.as_ref(), shared.settings.clone())?;
-    while document.head() < at {
-        let head = document.head();
-        let mut changes = shared.log.read(id, head, limits::WINDOW_BYTES_MAX).await?;
-        if changes.is_empty() {
-            break;
-        }
-        changes.truncate(usize::try_from(at.since(head)).unwrap_or(usize::MAX));
-        let work = changes.len() as u64 * STEPS_PER_REPLAY;
-        off_async_threads(work, || document.replay(changes))?;
-    }
-    let checkpoint = checkpoint.map_or(Revision::ZERO, |it| it.revision);
-    Ok((document, checkpoint))
-}
-
-/// Rebuilds the document at a submission's base and makes the submission there; or finds that it was
-/// committed before.
-async fn reconcile<L: DocumentLog>(
-    id: DocumentId,
-    shared: &Shared<L>,
-    (author, client_id): (UserId, ClientId),
-    submission: Submission,
-) -> Result<Reconciliation, RoomError> {
-    // Nobody closes it.
-    let _permit = shared.reconciling.acquire().await;
-    let mut after = submission.base();
-    let committed = loop {
-        let changes = shared.log.read(id, after, limits::WINDOW_BYTES_MAX).await?;
-        if changes.is_empty() {
-            break None;
-        }
-        let count = changes.len() as u64;
-        let is_it = |change: &Change| submission.is(author, &client_id, change);
-        if let Some(at) = changes.iter().position(is_it) {
-            break Some((after.plus(at as u64 + 1), changes[at].clone()));
-        }
-        after = after.plus(count);
-    };
-    match committed {
-        None => {
-            // Of 53 bits, as JavaScript counts.
-            let client = u64::from_be_bytes(entropy::bytes()) >> 11;
-            let base = open_at(id, shared, submission.base()).await?;
-            Ok(off_async_threads(u64::MAX, || {
-                Reconciliation::new(base, submission, client)
-            }))
-        }
-        Some((_, change)) if !change.merged => Ok(Reconciliation::moved(submission)),
-        Some((revision, change)) => {
-            let base = open_at(id, shared, submission.base()).await?;
-            let committed = open_at(id, shared, revision).await?;
-            Ok(off_async_threads(u64::MAX, || {
-                Reconciliation::merged(base, committed, submission, &change)
-            })?)
-        }
-    }
-}
-
-/// The document as it was at a revision.
-async fn open_at<L: DocumentLog>(
-    id: DocumentId,
-    shared: &Shared<L>,
-    at: Revision,
-) -> Result<Document, RoomError> {
-    let (document, _) = open(id, shared, at).await?;
-    if document.head() < at {
-        // The log has become shorter: somebody has deleted it.
-        return Err(LogError::Deleted { id }.into());
-    }
-    Ok(document)
-}
-
 struct Room<'a, L> {
     document: Document,
     shared: &'a Shared<L>,
     feeds: &'a mut HashMap<SessionId, Feed>,
+    verdicts: &'a Verdicts,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
     untouched_since_ms: Option<u64>,
     touched_ms: u64,
+    /// Search does not know the text as it has been since then.
+    unindexed_since_ms: Option<u64>,
+    indexed_ms: u64,
 }
 
 impl<L: DocumentLog + Clone> Room<'_, L> {
@@ -245,7 +181,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     ) -> Result<Ended, RoomError> {
         let mut batch = Vec::with_capacity(limits::BATCH_COMMANDS_MAX);
         loop {
-            let deadline = self.deadline();
+            let due_ms = self.due_ms();
+            let deadline = self.deadline(due_ms);
             tokio::select! {
                 count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX) => {
                     let ended = if count == 0 {
@@ -255,18 +192,24 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     };
                     if let Some(ended) = ended {
                         inbox.close();
-                        self.unload().await;
+                        self.unload(registry).await;
                         return Ok(ended);
                     }
+                    self.index_when_due();
+                }
+                () = self.verdicts.more() => {
+                    self.take(registry, &mut batch).await?;
                 }
                 () = sleep_until(deadline) => {
                     let now_ms = self.shared.clock.now_ms();
                     let events = self.document.tick(now_ms);
                     self.deliver(events);
-                    if self.document.sessions() == 0
+                    self.index_when_due();
+                    if due_ms.is_none()
+                        && self.document.sessions() == 0
                         && registry.remove_idle(self.document.id(), inbox)
                     {
-                        self.unload().await;
+                        self.unload(registry).await;
                         return Ok(Ended::Idle);
                     }
                 }
@@ -275,8 +218,13 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 
     /// When there is something to do even if nobody asks.
-    fn deadline(&self) -> Instant {
-        let after = self.document.tick_due_ms().map_or(IDLE, |due_ms| {
+    fn due_ms(&self) -> Option<u64> {
+        let due_ms = [self.document.tick_due_ms(), self.index_due_ms()];
+        due_ms.into_iter().flatten().min()
+    }
+
+    fn deadline(&self, due_ms: Option<u64>) -> Instant {
+        let after = due_ms.map_or(IDLE, |due_ms| {
             Duration::from_millis(due_ms.saturating_sub(self.shared.clock.now_ms()))
         });
         Instant::now() + after
@@ -288,13 +236,16 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         registry: &Registry<L>,
         batch: &mut Vec<Request>,
     ) -> Result<Option<Ended>, RoomError> {
+        let mut leaving = Vec::new();
         let mut commands = Vec::with_capacity(batch.len());
+        self.carry_out(&mut commands, &mut leaving);
         let mut snapshots = Vec::new();
         let mut ended = None;
         let mut steps = 0_u64;
-        let mut leaving = Vec::new();
+        // Held until everything is committed.
+        let mut spaces = Vec::new();
         for request in batch.drain(..) {
-            match request {
+            match request.unpack(&mut spaces) {
                 Request::Command(command) => {
                     if self.follows_a_join(&command)
                         || is_leave_of_author(&command, &commands)
@@ -302,6 +253,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     {
                         // The last, so that nobody waits for all of many costly edits at once.
                         self.commit(std::mem::take(&mut commands)).await?;
+                        self.carry_out(&mut commands, &mut leaving);
                         steps = 0;
                     }
                     let Some(command) = self.prepare(registry, command).await? else {
@@ -315,6 +267,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     }
                     steps = steps.saturating_add(self.steps(&command));
                     if let Command::Leave { session } = &command {
+                        self.verdicts.take_one(*session);
                         leaving.push(*session);
                     }
                     commands.push(command);
@@ -322,13 +275,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 Request::Join(command, session, feed) => {
                     self.feeds.insert(session, feed);
                     commands.push(command);
-                }
-                Request::Fail(session, code) => {
-                    if let Some(feed) = self.feeds.remove(&session) {
-                        feed.end(End::Closed(code));
+                    if let Some(verdict) = self.verdicts.take_one(session) {
+                        let command = self.effect(session, verdict, &mut leaving);
+                        commands.push(command);
                     }
-                    commands.push(Command::Leave { session });
                 }
+                Request::Large(..) => unreachable!("it is unpacked"),
                 Request::Snapshot(reply) => snapshots.push(reply),
                 Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
             }
@@ -344,6 +296,38 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             let _gone = reply.send(self.document.snapshot());
         }
         Ok(ended)
+    }
+
+    /// What has become of sessions since the last time comes before all that they still ask.
+    fn carry_out(&mut self, commands: &mut Vec<Command>, leaving: &mut Vec<SessionId>) {
+        let verdicts = self
+            .verdicts
+            .take(|session| self.feeds.contains_key(&session));
+        for (session, verdict) in verdicts {
+            let command = self.effect(session, verdict, leaving);
+            commands.push(command);
+        }
+    }
+
+    fn effect(
+        &mut self,
+        session: SessionId,
+        verdict: Verdict,
+        leaving: &mut Vec<SessionId>,
+    ) -> Command {
+        match verdict {
+            Verdict::Access(access) => Command::SetAccess {
+                session,
+                access: Some(access),
+            },
+            Verdict::End(code) => {
+                if let Some(feed) = self.feeds.get_mut(&session) {
+                    feed.close(code);
+                }
+                leaving.push(session);
+                Command::Leave { session }
+            }
+        }
     }
 
     /// What a submission needs depends on its session, and that of a join in the same batch is known
@@ -422,18 +406,20 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let (id, shared) = (self.document.id(), self.shared.clone());
         let Some(room) = registry.get(id) else { return };
         tokio::spawn(async move {
-            let request = match reconcile(id, &shared, author, submission).await {
-                Ok(reconciliation) => Request::Command(Command::Reconcile {
-                    session,
-                    reconciliation: Box::new(reconciliation),
-                }),
+            match reconcile(id, &shared, author, submission).await {
+                Ok(reconciliation) => {
+                    let command = Command::Reconcile {
+                        session,
+                        reconciliation: Box::new(reconciliation),
+                    };
+                    // A room that has ended has no sessions: the client comes back with its submission.
+                    let _ended = room.send(Request::Command(command)).await;
+                }
                 Err(error) => {
                     tracing::error!(document = %id, %error, "a submission was not reconciled");
-                    Request::Fail(session, error.code())
+                    room.verdicts.pass(session, Verdict::End(error.code()));
                 }
-            };
-            // A room that has ended has no sessions: the client comes back with its submission.
-            let _ended = room.send(request).await;
+            }
         });
     }
 
@@ -453,10 +439,16 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 .await?
         };
         let changed = head > plan.base();
+        for (session, revision) in plan.authors() {
+            if let Some(feed) = self.feeds.get_mut(&session) {
+                feed.changed(revision);
+            }
+        }
         let events = self.document.commit(plan, head);
         self.deliver(events);
         if changed {
             self.touch(now_ms);
+            self.unindexed_since_ms.get_or_insert(now_ms);
             if head.since(self.checkpoint) >= limits::CHECKPOINT_CHANGES {
                 tokio::spawn(self.store_checkpoint());
             }
@@ -478,57 +470,17 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     fn deliver(&mut self, events: Vec<(SessionId, Event)>) {
         for (session, event) in events {
             if let Event::Closed(reason) = event {
-                if let Some(feed) = self.feeds.remove(&session) {
-                    feed.end(End::Closed(code(reason)));
+                if let Some(mut feed) = self.feeds.remove(&session) {
+                    feed.close(code(reason));
                 }
-            } else if let Some(feed) = self.feeds.get(&session)
-                && feed.push(event).is_err()
-            {
-                self.document.mark_behind(session);
+            } else if let Some(feed) = self.feeds.get_mut(&session) {
+                if matches!(event, Event::Joined(_)) {
+                    feed.open();
+                }
+                if feed.push(event).is_err() {
+                    self.document.mark_behind(session);
+                }
             }
-        }
-    }
-
-    /// Tells the catalog that the document has changed, now and then: the list of documents shows
-    /// when that was.
-    fn touch(&mut self, now_ms: u64) {
-        self.untouched_since_ms = Some(now_ms);
-        if now_ms >= self.touched_ms + TOUCH_INTERVAL_MS {
-            self.touched_ms = now_ms;
-            tokio::spawn(self.store_touch());
-        }
-    }
-
-    fn store_touch(&mut self) -> impl Future<Output = ()> + Send + 'static {
-        let (catalog, id) = (self.shared.catalog.clone(), self.document.id());
-        let since_ms = self.untouched_since_ms.take();
-        async move {
-            if let Some(at_ms) = since_ms
-                && let Err(error) = catalog.touch_document(id, at_ms).await
-            {
-                tracing::warn!(document = %id, %error, "the time of the last change was not stored");
-            }
-        }
-    }
-
-    /// A checkpoint only saves time: one that fails is tried again with the next.
-    fn store_checkpoint(&mut self) -> impl Future<Output = ()> + Send + 'static {
-        let (log, id) = (self.shared.log.clone(), self.document.id());
-        let state = self.document.state();
-        self.checkpoint = state.revision();
-        async move {
-            let encoded = tokio::task::spawn_blocking(move || state.encode()).await;
-            let Ok(checkpoint) = encoded else { return };
-            if let Err(error) = log.put_checkpoint(id, checkpoint).await {
-                tracing::warn!(document = %id, %error, "a checkpoint was not stored");
-            }
-        }
-    }
-
-    async fn unload(&mut self) {
-        self.store_touch().await;
-        if self.document.head().since(self.checkpoint) >= UNLOAD_CHECKPOINT_CHANGES {
-            self.store_checkpoint().await;
         }
     }
 }
@@ -543,15 +495,6 @@ fn is_leave_of_author(command: &Command, before: &[Command]) -> bool {
         .any(|command| matches!(command, Command::Submit { session, .. } if session == leaving))
 }
 
-/// Does work of about this many steps: other documents must not wait for a large one.
-fn off_async_threads<T>(steps: u64, work: impl FnOnce() -> T) -> T {
-    if steps > STEPS_INLINE_MAX {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
-}
-
 fn code(reason: CloseReason) -> ErrorCode {
     match reason {
         CloseReason::Full => ErrorCode::DocumentFull,
@@ -563,159 +506,4 @@ fn code(reason: CloseReason) -> ErrorCode {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-    use motet_document::{Access, Member, Start};
-    use motet_log::MemoryLog;
-    use motet_model::Checkpoint;
-    use tokio::sync::Notify;
-
-    use super::*;
-    use crate::{clock::SystemClock, collab::outbox::Outbox};
-
-    const ID: DocumentId = DocumentId::from_bytes([7; 16]);
-    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
-
-    /// A log with a fault: whoever appends to it panics.
-    struct Faulty;
-
-    impl DocumentLog for Faulty {
-        async fn append(
-            &self,
-            _: DocumentId,
-            _: Revision,
-            _: Vec<Change>,
-        ) -> Result<Revision, LogError> {
-            panic!("a fault of the server, as the test wants it")
-        }
-
-        async fn head(&self, _: DocumentId) -> Result<Revision, LogError> {
-            Ok(Revision::ZERO)
-        }
-
-        async fn read(
-            &self,
-            _: DocumentId,
-            _: Revision,
-            _: usize,
-        ) -> Result<Vec<Change>, LogError> {
-            Ok(Vec::new())
-        }
-
-        async fn checkpoint(
-            &self,
-            _: DocumentId,
-            _: Revision,
-        ) -> Result<Option<Checkpoint>, LogError> {
-            Ok(None)
-        }
-
-        async fn put_checkpoint(&self, _: DocumentId, _: Checkpoint) -> Result<(), LogError> {
-            Ok(())
-        }
-
-        async fn delete(&self, _: DocumentId) -> Result<(), LogError> {
-            Ok(())
-        }
-    }
-
-    async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Arc<L>>>) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("catalog.db");
-        let catalog = Catalog::open_sqlite(&file).await.unwrap();
-        let registry = Registry::new(Shared {
-            log: Arc::new(log),
-            catalog,
-            clock: Arc::new(SystemClock),
-            settings: Settings::default(),
-            reconciling: Arc::new(Semaphore::new(1)),
-        });
-        (dir, registry)
-    }
-
-    fn join() -> (Request, Arc<Outbox>) {
-        let outbox = Arc::new(Outbox::new(Arc::new(Notify::new())));
-        let member = Member {
-            user: UserId::from_bytes([1; 16]),
-            name: "Ada".into(),
-            access: Access::Write,
-        };
-        let command = Command::Join {
-            session: SESSION,
-            member,
-            client_id: ClientId::from(SESSION),
-            start: Start::Text,
-        };
-        let request = Request::Join(command, SESSION, Feed::new(Arc::clone(&outbox)));
-        (request, outbox)
-    }
-
-    #[tokio::test]
-    async fn a_room_that_panics_makes_place_for_another() {
-        let (_dir, registry) = registry(Faulty).await;
-        let room = registry.open(ID).unwrap();
-        let (request, outbox) = join();
-        room.send(request).await.unwrap();
-        let edit = motet_ot::decode(br#"{"ops":[{"insert":"a"}]}"#).unwrap();
-        let command = Command::Submit {
-            session: SESSION,
-            submission: Submission::new(Revision::ZERO, 1, edit),
-        };
-        room.send(Request::Command(command)).await.unwrap();
-        room.closed().await;
-        let end = End::Closed(ErrorCode::Internal);
-        assert_eq!(outbox.take().end, Some(end));
-        assert_eq!(
-            asked(&registry.open(ID).unwrap()).await.revision,
-            Revision::ZERO
-        );
-    }
-
-    #[tokio::test]
-    async fn who_joins_while_the_room_is_closed_is_told() {
-        let (_dir, registry) = registry(MemoryLog::default()).await;
-        let room = registry.open(ID).unwrap();
-        let (done, ended) = oneshot::channel();
-        let mut waiting = Vec::new();
-        room.send(Request::Close(ErrorCode::NotFound, done))
-            .await
-            .unwrap();
-        while let Ok(permit) = room.try_reserve() {
-            let (request, outbox) = join();
-            permit.send(request);
-            waiting.push(outbox);
-        }
-        ended.await.unwrap();
-        assert!(!waiting.is_empty());
-        for outbox in waiting {
-            // Those of one client replace one another before the room ends.
-            assert!(outbox.take().end.is_some());
-        }
-    }
-
-    async fn asked(room: &mpsc::Sender<Request>) -> Snapshot {
-        let (tell, told) = oneshot::channel();
-        room.send(Request::Snapshot(tell)).await.unwrap();
-        told.await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_document_that_nobody_holds_is_unloaded_and_opened_again() {
-        let (_dir, registry) = registry(MemoryLog::default()).await;
-        tokio::time::pause();
-        let room = registry.open(ID).unwrap();
-        asked(&room).await;
-        tokio::time::sleep(3 * IDLE).await;
-        assert!(registry.get(ID).is_some(), "somebody may still ask it");
-        asked(&room).await;
-
-        drop(room);
-        tokio::time::sleep(3 * IDLE).await;
-        assert!(registry.get(ID).is_none());
-        assert_eq!(
-            asked(&registry.open(ID).unwrap()).await.revision,
-            Revision::ZERO
-        );
-    }
-}
+mod tests;

@@ -11,12 +11,17 @@ use axum::{
 };
 use serde::Deserialize;
 use tokio::time::timeout;
+use utoipa::IntoParams;
 
 use super::{
-    ApiError, App,
+    ApiError, App, Remote,
     extract::{Caller, DocumentPath, declared_json},
+    openapi,
 };
-use crate::collab::{Parameters, Refusal, Uplink};
+use crate::{
+    auth::Scope,
+    collab::{Parameters, Refusal, Uplink},
+};
 
 /// How long a frame may take to arrive: a request that hangs must not hold the space of another.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,28 +34,58 @@ const UNBUFFERED: [(HeaderName, &str); 2] = [
 
 /// Opens a connection. What is wrong with it is told in the stream: browsers do not let an
 /// `EventSource` see the answer's status.
+#[utoipa::path(
+    get,
+    path = "/documents/{id}/events",
+    operation_id = "listen",
+    tag = "live",
+    params(DocumentPath, Parameters),
+    responses(
+        (status = 200, description = "The frames of the server, and what is wrong", body = String,
+         content_type = "text/event-stream"),
+    )
+)]
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     Path(document): Path<String>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
+    remote: Remote,
 ) -> Result<impl IntoResponse, ApiError> {
     let Query(parameters) =
         parameters.map_err(|_| ApiError::invalid("each parameter may be given once"))?;
-    let events = app.collab.event_stream(&document, &parameters, &headers);
-    Ok((UNBUFFERED, events.ok_or_else(ApiError::unavailable)?))
+    let events = app
+        .collab
+        .event_stream(&document, &parameters, &headers, &remote);
+    Ok((UNBUFFERED, events.await.ok_or_else(ApiError::unavailable)?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Place {
+    /// As the stream has named it.
     connection: String,
+    /// Counts from 1.
+    #[param(value_type = u64, minimum = 1)]
     frame: NonZeroU64,
 }
 
 /// Takes a frame of a connection. It is answered in the stream.
+#[utoipa::path(
+    post,
+    path = "/documents/{id}/messages",
+    operation_id = "say",
+    tag = "live",
+    params(DocumentPath, Place),
+    request_body = Object,
+    responses(
+        (status = 204, description = "It was taken, and is answered in the stream"),
+        (status = 410, description = "The connection has ended", body = openapi::Error),
+    )
+)]
 pub(super) async fn messages(
     State(app): State<Arc<App>>,
-    Caller(claims): Caller,
+    caller: Caller,
     DocumentPath(document): DocumentPath,
     place: Result<Query<Place>, QueryRejection>,
     request: Request,
@@ -59,9 +94,11 @@ pub(super) async fn messages(
         ApiError::invalid("connection and frame must be given, and frame counts from 1")
     })?;
     declared_json(request.headers())?;
+    // What else the frame's messages need is asked of the session, which has this credential's scopes.
+    let caller = caller.with(Scope::Read)?;
     let uplink = app
         .collab
-        .uplink(&connection, document, claims.user_id)
+        .uplink(&connection, document, &caller.principal)
         .ok_or(Refusal::Gone)?;
     let declared = request.body().size_hint().exact();
     let declared = declared.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -1,117 +1,133 @@
 //! The REST API and the web application, as docs/protocol.md says.
 
 mod accounts;
+mod address;
+mod admin;
+mod api_keys;
+mod audit;
+mod content;
 mod documents;
+mod edge;
 mod error;
 mod extract;
+mod grants;
+mod headers;
+pub(crate) mod idempotency;
+mod keys;
+mod limits;
+mod links;
 mod live;
+mod openapi;
+mod organization;
+mod origins;
+mod presence;
+mod privacy;
+mod probes;
+mod providers;
+mod state;
+mod tags;
+mod users;
 mod web;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::sync::Arc;
+
+use axum::{Extension, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use motet_model::limits::MESSAGE_BYTES_MAX;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt},
+    routes,
 };
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware,
-    routing::{delete, get, patch, post},
-};
-use motet_catalog::Catalog;
-use motet_model::{Clock, limits};
-use tower_http::set_header::SetResponseHeaderLayer;
-
-pub(crate) use self::accounts::Account;
 use self::error::ApiError;
-use crate::{
-    auth::{Passwords, Tokens},
-    collab::Collab,
+pub(crate) use self::{
+    accounts::Account,
+    address::{Network, ProxyHeaders, Remote, network_of},
+    edge::{Edge, Service},
+    headers::ImageSource,
+    limits::RequestLimits,
+    origins::Origin,
+    state::App,
+    tags::Turns,
 };
 
 /// Largest body of a request.
-const BODY_BYTES_MAX: usize = 64 << 10;
-
-/// What the web application may load, and from where: from here only. Its component library writes
-/// inline styles.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data: https:; connect-src 'self' ws: wss:; object-src 'none'; base-uri 'none'; \
-    form-action 'self'; frame-ancestors 'none'";
-
-/// What every request may need.
-pub(crate) struct App {
-    pub(crate) catalog: Catalog,
-    pub(crate) collab: Arc<Collab>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) passwords: Passwords,
-    pub(crate) registration: bool,
-    pub(crate) access_token_ms: u64,
-    pub(crate) refresh_token_ms: u64,
-    pub(crate) draining: AtomicBool,
-}
-
-impl App {
-    fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
-    }
-}
+pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Everything that the server answers.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route("/auth/register", post(accounts::register))
-        .route("/auth/login", post(accounts::login))
-        .route("/auth/refresh", post(accounts::refresh))
-        .route("/auth/logout", post(accounts::logout))
-        .route("/auth/validate", get(accounts::validate))
-        .route("/documents", get(documents::list).post(documents::create))
-        .route(
-            "/documents/{id}",
-            get(documents::show)
-                .patch(documents::rename)
-                .delete(documents::delete),
+pub(crate) fn router(app: Arc<App>, edge: &Edge) -> Service {
+    let (routes, document) = OpenApiRouter::with_openapi(openapi::outline())
+        .nest("/api/v1", api(&app))
+        .routes(routes!(keys::show_where_known))
+        .routes(routes!(probes::alive))
+        .routes(routes!(probes::ready))
+        .split_for_parts();
+    let sockets = edge.sockets(app.collab.router());
+    let pages = Arc::clone(&edge.pages);
+    let router = routes
+        .layer(Extension(openapi::Published::new(document)))
+        .with_state(Arc::clone(&app))
+        .merge(sockets)
+        .fallback(move |request| web::serve(pages, request))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed());
+    edge.wrap(router, app)
+}
+
+/// The REST API: what is not in the document that describes it is not there either.
+fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(openapi::show))
+        .routes(routes!(accounts::register))
+        .routes(routes!(accounts::login))
+        .routes(routes!(accounts::refresh))
+        .routes(routes!(accounts::logout))
+        .routes(routes!(accounts::validate))
+        .routes(routes!(accounts::change_password))
+        .routes(routes!(providers::list))
+        .routes(routes!(providers::begin))
+        .routes(routes!(providers::finish))
+        .routes(routes!(keys::show))
+        .routes(routes!(users::show, users::change))
+        .routes(
+            routes!(users::put_avatar, users::delete_avatar)
+                .layer(DefaultBodyLimit::max(users::AVATAR_BYTES_MAX)),
         )
-        .route(
-            "/documents/{id}/grants",
-            get(documents::grants).post(documents::grant),
-        )
-        .route("/documents/{id}/grants/{user}", delete(documents::revoke))
-        .route(
-            "/documents/{id}/edit",
-            patch(documents::edit).layer(DefaultBodyLimit::max(limits::MESSAGE_BYTES_MAX)),
-        )
-        .route("/documents/{id}/events", get(live::events))
-        .route("/documents/{id}/messages", post(live::messages))
-        .fallback(async || ApiError::not_found("endpoint"))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let collab = app.collab.router();
-    Router::new()
-        .nest("/api/v1", api)
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .with_state(app)
-        .merge(collab)
-        .fallback(web::serve)
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .layer(middleware::from_fn(error::finish))
-        .layer(header(
-            header::CONTENT_SECURITY_POLICY,
-            CONTENT_SECURITY_POLICY,
+        .routes(routes!(users::avatar))
+        .routes(routes!(privacy::export))
+        .routes(routes!(privacy::erase))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::of_document))
+        .routes(routes!(presence::show))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(organization::show, organization::rename))
+        .routes(routes!(organization::groups, organization::create_group))
+        .routes(routes!(
+            organization::rename_group,
+            organization::delete_group
         ))
-        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(header::REFERRER_POLICY, "no-referrer"))
-}
-
-async fn ready(State(app): State<Arc<App>>) -> (StatusCode, &'static str) {
-    if app.draining.load(Ordering::Acquire) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ready\n")
-    }
-}
-
-fn header(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
+        .routes(routes!(organization::members))
+        .routes(routes!(organization::join, organization::leave))
+        .routes(routes!(admin::users, admin::create_user))
+        .routes(routes!(admin::change_user))
+        .routes(routes!(admin::sessions))
+        .routes(routes!(admin::end_session))
+        .routes(routes!(admin::limits))
+        .routes(routes!(links::invitation, links::open))
+        .routes(routes!(links::list, links::create))
+        .routes(routes!(links::revoke))
+        .routes(
+            routes!(documents::list, documents::create)
+                .layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)),
+        )
+        .routes(routes!(content::show, documents::change, documents::delete))
+        .routes(routes!(grants::list, grants::add))
+        .routes(routes!(grants::remove))
+        .routes(routes!(content::edit).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)))
+        .routes(routes!(content::changes))
+        .routes(routes!(documents::restore))
+        .routes(routes!(live::events))
+        .routes(routes!(live::messages))
+        .fallback(async || ApiError::not_found("endpoint"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(app), idempotency::once))
 }

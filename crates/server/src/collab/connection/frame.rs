@@ -23,6 +23,17 @@ pub(crate) enum Frame {
     Close(Option<u16>),
 }
 
+impl Frame {
+    /// The length of what it says, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Ping | Self::Pong | Self::Close(_) => 0,
+        }
+    }
+}
+
 /// Why no more frames come, where that is no farewell.
 #[derive(Debug)]
 pub(crate) enum Broken {

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use motet_catalog::Role;
 use motet_document::Start;
 use motet_model::{DocumentId, limits};
 use motet_protocol::{
@@ -16,14 +17,14 @@ use motet_protocol::{
 use tokio::time::Instant;
 
 use super::{
-    Frame, Shared,
+    Frame, Opening, Shared,
     reader::Listener,
-    yjs::{claims, refusal, take},
+    yjs::{refusal, take},
 };
 use crate::{
-    auth::Claims,
+    auth::Principal,
     collab::{
-        Collab,
+        Collab, Joining,
         session::{Key, Message, Session, Speech},
     },
 };
@@ -40,6 +41,7 @@ const RENEWAL: Duration = Duration::from_secs(30);
 pub(super) struct Hocuspocus {
     collab: Arc<Collab>,
     shared: Arc<Shared>,
+    address: Arc<str>,
     /// By what the client calls the document.
     channels: HashMap<Arc<str>, Channel>,
     /// Of all frames that wait.
@@ -57,17 +59,18 @@ enum Channel {
     Denied,
     /// It is let in.
     Open {
-        claims: Claims,
+        principal: Arc<Principal>,
         /// It has been asked for another token.
         asked: bool,
     },
 }
 
 impl Hocuspocus {
-    pub(super) fn new(collab: Arc<Collab>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(collab: Arc<Collab>, shared: Arc<Shared>, opening: Opening) -> Self {
         Self {
             collab,
             shared,
+            address: opening.address,
             channels: HashMap::new(),
             waiting_bytes: 0,
             waiting: 0,
@@ -134,7 +137,8 @@ impl Hocuspocus {
             Said::Stateless => {}
             Said::Message(message) => match self.session(name) {
                 Some(session) => {
-                    if let Err(error) = take(&session, message).await {
+                    let space = self.collab.space(frame.len()).await;
+                    if let Err(error) = take(&self.shared, &session, message, space).await {
                         let message = error.to_string();
                         self.deny(name, ErrorCode::InvalidMessage, &message);
                     }
@@ -190,22 +194,24 @@ impl Hocuspocus {
     }
 
     async fn authenticate(&mut self, name: &str, token: &str) {
-        let claims = match claims(&self.collab, token) {
-            Ok(claims) => claims,
-            Err((code, message)) => return self.deny(name, code, message),
+        self.shared.submitted();
+        let principal = match self.collab.authenticate(token).await {
+            Ok(principal) => principal,
+            Err(code @ ErrorCode::Unavailable) => return self.fail(code, refusal(code)),
+            Err(code) => return self.deny(name, code, refusal(code)),
         };
-        if self.session(name).is_some()
+        if let Some(session) = self.session(name)
             && let Some(Channel::Open {
-                claims: before,
+                principal: before,
                 asked,
             }) = self.channels.get_mut(name)
         {
-            if before.user_id != claims.user_id {
+            if before.user != principal.user {
                 let message = "the token is another user's";
                 return self.deny(name, ErrorCode::Unauthenticated, message);
             }
-            (*before, *asked) = (claims, false);
-            return;
+            (*before, *asked) = (Arc::clone(&principal), false);
+            return self.collab.renewed([session], &principal).await;
         }
         if !self.channels.contains_key(name) && self.channels.len() >= DOCUMENTS_MAX {
             return self.deny_unknown(name);
@@ -217,9 +223,16 @@ impl Hocuspocus {
         };
         let writer = Arc::clone(&self.shared.writer);
         let (start, speech) = (Start::Identities, Speech::hocuspocus(name));
-        let joining = self
-            .collab
-            .join(&claims, document, None, start, speech, writer);
+        let joining = self.collab.join(Joining {
+            principal: &principal,
+            address: &self.address,
+            document,
+            client_id: None,
+            start,
+            speech,
+            writer,
+            noted: true,
+        });
         let session = match joining.await {
             Ok(session) => session,
             Err(code @ ErrorCode::Unavailable) => return self.fail(code, refusal(code)),
@@ -232,9 +245,12 @@ impl Hocuspocus {
         self.waiting -= waited.len();
         self.waiting_bytes -= waited.iter().map(Bytes::len).sum::<usize>();
         // It is told before the writer may speak for the session.
-        self.say(name, &hocuspocus::authenticated(session.may_write));
+        self.say(
+            name,
+            &hocuspocus::authenticated(session.role() >= Role::Editor),
+        );
         let channel = Channel::Open {
-            claims,
+            principal,
             asked: false,
         };
         self.channels.insert(name.into(), channel);
@@ -249,8 +265,8 @@ impl Hocuspocus {
         let due = |channel: &Channel| match channel {
             Channel::Waiting { until, .. } => Some(*until),
             Channel::Denied => None,
-            Channel::Open { claims, asked, .. } => {
-                let expiry = self.collab.instant(claims.expires_at_ms);
+            Channel::Open { principal, asked } => {
+                let expiry = self.collab.instant(principal.credential.expires_at_ms()?);
                 Some(if *asked {
                     expiry
                 } else {

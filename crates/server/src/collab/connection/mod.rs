@@ -8,12 +8,16 @@ mod hocuspocus;
 mod ot;
 mod reader;
 mod sse;
+mod throttle;
 mod writer;
 mod yjs;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::{Sink, Stream};
@@ -23,9 +27,10 @@ use motet_protocol::{ErrorCode, close};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::throttle::Rates;
 pub(crate) use self::{
     frame::websocket,
-    sse::{Refusal, Uplink, Uplinks, event_stream},
+    sse::{EventStream, Refusal, Uplink, Uplinks, event_stream},
 };
 use self::{
     frame::{Broken, Frame},
@@ -45,10 +50,14 @@ const ANSWERS_BYTES_MAX: usize = limits::OUTBOX_BYTES_MAX;
 /// How a client opened its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
+    /// Where its requests arrive, if it is an event stream.
+    pub(crate) uplink: Option<Arc<Uplink>>,
     /// The document of the path, on a connection that holds just one.
     pub(crate) document: Option<DocumentId>,
     /// The token of the query or the header.
     pub(crate) token: Option<String>,
+    /// The network address of the client.
+    pub(crate) address: Arc<str>,
     /// The client id of the query.
     pub(crate) client_id: Option<ClientId>,
     /// Where the query says that the session starts from.
@@ -61,6 +70,8 @@ pub(crate) struct Opening {
 struct Shared {
     sessions: Mutex<HashMap<Key, Arc<Session>>>,
     answers: Mutex<Answers>,
+    /// Submissions that the reader has not counted yet.
+    submitted: AtomicUsize,
     /// Wakes the writer.
     writer: Arc<Notify>,
     /// The writer has ended, whichever way: nothing that the reader waits for will come.
@@ -81,6 +92,11 @@ impl Shared {
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a submission.
+    fn submitted(&self) {
+        self.submitted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Answers a message. A client that asks without reading the answers is cut off.
@@ -144,6 +160,7 @@ pub(crate) async fn run(
     let shared = Arc::new(Shared {
         sessions: Mutex::default(),
         answers: Mutex::default(),
+        submitted: AtomicUsize::new(0),
         writer: Arc::new(Notify::new()),
         ended: CancellationToken::new(),
     });
@@ -164,7 +181,7 @@ pub(crate) async fn run(
             reader::run(&mut YWebsocket::new(collab, shared, opening), frames).await;
         }
         Dialect::Hocuspocus => {
-            reader::run(&mut Hocuspocus::new(collab, shared), frames).await;
+            reader::run(&mut Hocuspocus::new(collab, shared, opening), frames).await;
         }
     }
     // A writer that panicked has been reported by the runtime.

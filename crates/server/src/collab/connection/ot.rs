@@ -10,11 +10,13 @@ use motet_protocol::{
 };
 use tokio::time::Instant;
 
-use super::{Frame, Opening, Shared, reader::Listener};
+use super::{Frame, Opening, Shared, reader::Listener, yjs::refusal};
 use crate::{
-    auth::{Claims, TokenError},
+    auth::Principal,
+    clock::rfc3339,
     collab::{
-        Collab,
+        Collab, Joining,
+        room::Space,
         session::{Key, Message, Session, Speech, error},
     },
 };
@@ -31,7 +33,7 @@ pub(super) struct Ot {
     /// The document of a connection that holds just one.
     single: Option<DocumentId>,
     /// Who the client is, once that is known.
-    claims: Option<Claims>,
+    principal: Option<Arc<Principal>>,
     auth_deadline: Instant,
 }
 
@@ -63,14 +65,14 @@ impl Listener for Ot {
     }
 
     fn due(&self) -> Option<Instant> {
-        let Some(claims) = &self.claims else {
+        let Some(principal) = &self.principal else {
             return Some(self.auth_deadline);
         };
-        Some(self.collab.instant(claims.expires_at_ms))
+        Some(self.collab.instant(principal.credential.expires_at_ms()?))
     }
 
     async fn fall_due(&mut self) {
-        if self.claims.is_some() {
+        if self.principal.is_some() {
             self.fail(ErrorCode::TokenExpired, "the token has expired");
         } else {
             self.fail(ErrorCode::Unauthenticated, "no token came in time");
@@ -91,7 +93,7 @@ impl Ot {
             shared,
             single: opening.document,
             opening,
-            claims: None,
+            principal: None,
             auth_deadline: Instant::now() + AUTH_TIMEOUT,
         }
     }
@@ -102,17 +104,18 @@ impl Ot {
     }
 
     async fn frame(&mut self, text: &str) {
-        if self.claims.is_none() && text.len() > limits::UNAUTHENTICATED_BYTES_MAX {
+        if self.principal.is_none() && text.len() > limits::UNAUTHENTICATED_BYTES_MAX {
             let message = "a frame of this size needs authentication first";
             return self.fail(ErrorCode::TooLarge, message);
         }
         match ot::decode(text) {
             Ok(mut messages) => {
                 // What follows the message that ends a connection is not even read.
+                let space = self.collab.space(text.len()).await;
                 while !self.shared.is_closing()
                     && let Some(incoming) = messages.next()
                 {
-                    self.message(incoming).await;
+                    self.message(incoming, &space).await;
                 }
             }
             Err(refused) if refused.code == ErrorCode::TooLarge => {
@@ -122,20 +125,27 @@ impl Ot {
         }
     }
 
-    async fn message(&mut self, incoming: Incoming) {
+    async fn message(&mut self, incoming: Incoming, space: &Option<Space>) {
         let Incoming { document, message } = incoming;
         let named = if self.single.is_some() {
             None
         } else {
             document
         };
-        if self.claims.is_none() && !matches!(message, Ok(ClientMessage::Auth { .. })) {
+        if self.principal.is_none() && !matches!(message, Ok(ClientMessage::Auth { .. })) {
             return self.fail(ErrorCode::Unauthenticated, "the first message must be auth");
         }
         let message = match message {
             Ok(message) => message,
             Err(refused) => return self.refuse(named, &refused),
         };
+        if matches!(
+            message,
+            ClientMessage::Auth { .. } | ClientMessage::Join { .. }
+        ) {
+            // They cost the catalog more than an edit costs the log.
+            self.shared.submitted();
+        }
         if let ClientMessage::Auth { token } = message {
             return self.authenticate(&token).await;
         }
@@ -156,7 +166,12 @@ impl Ot {
                 self.answer(named, ot::encode(&ServerMessage::Pong {}));
             }
             message => match self.session(document) {
-                Ok(session) => self.act(&session, message).await,
+                Ok(session) => {
+                    if let ClientMessage::Edit { .. } | ClientMessage::ShortEdit { .. } = &message {
+                        self.shared.submitted();
+                    }
+                    self.act(&session, message, space).await;
+                }
                 Err(refused) => self.refuse(named, &refused),
             },
         }
@@ -176,7 +191,7 @@ impl Ot {
         session.ok_or_else(|| refuse(ErrorCode::NotJoined, "this document was not joined"))
     }
 
-    async fn act(&self, session: &Arc<Session>, message: ClientMessage) {
+    async fn act(&self, session: &Session, message: ClientMessage, space: &Option<Space>) {
         let id = session.id;
         let command = match message {
             ClientMessage::Edit {
@@ -224,35 +239,33 @@ impl Ot {
             }
             ClientMessage::Auth { .. } | ClientMessage::Join { .. } | ClientMessage::Ping => return,
         };
-        session.tell(command).await;
+        session.tell_large(command, space.clone()).await;
     }
 
     /// Takes a token, and on a connection to one document joins that.
     async fn authenticate(&mut self, token: &str) {
-        let claims = match self.collab.tokens.verify(token, self.collab.now_ms()) {
-            Ok(claims) => claims,
-            Err(TokenError::Expired) => {
-                return self.fail(ErrorCode::TokenExpired, "the token has expired");
-            }
-            Err(_) => {
-                return self.fail(ErrorCode::Unauthenticated, "the token is not valid");
-            }
+        let principal = match self.collab.authenticate(token).await {
+            Ok(principal) => principal,
+            Err(code) => return self.fail(code, refusal(code)),
         };
-        if self
-            .claims
-            .as_ref()
-            .is_some_and(|before| before.user_id != claims.user_id)
+        if let Some(before) = &self.principal
+            && before.user != principal.user
         {
             let message = "the token is another user's";
             return self.fail(ErrorCode::Unauthenticated, message);
         }
-        let expires_at = crate::clock::rfc3339(claims.expires_at_ms);
+        let expires_at = principal.credential.expires_at_ms().map(rfc3339);
         let authenticated = ServerMessage::Authenticated {
-            user_id: claims.user_id,
-            expires_at: &expires_at,
+            user_id: principal.user,
+            expires_at: expires_at.as_deref(),
         };
         self.answer(None, ot::encode(&authenticated));
-        self.claims = Some(claims);
+        if let Some(uplink) = &self.opening.uplink {
+            uplink.shown(&principal);
+        }
+        let sessions: Vec<_> = self.shared.sessions().values().cloned().collect();
+        self.collab.renewed(sessions, &principal).await;
+        self.principal = Some(principal);
         if let Some(document) = self.opening.document.take() {
             let client_id = self.opening.client_id.take();
             self.join(document, client_id, self.opening.start).await;
@@ -261,7 +274,9 @@ impl Ot {
 
     async fn join(&mut self, document: DocumentId, client_id: Option<ClientId>, start: Start) {
         let named = self.single.is_none().then_some(document);
-        let Some(claims) = &self.claims else { return };
+        let Some(principal) = &self.principal else {
+            return;
+        };
         let count = {
             let sessions = self.shared.sessions();
             if sessions.contains_key(&Key::Document(document)) {
@@ -287,16 +302,24 @@ impl Ot {
         let speech = Speech::Ot {
             named: named.is_some(),
         };
-        let joining = self
-            .collab
-            .join(claims, document, client_id, start, speech, writer);
+        let joining = self.collab.join(Joining {
+            principal,
+            address: &self.opening.address,
+            document,
+            client_id,
+            start,
+            speech,
+            writer,
+            noted: true,
+        });
         let registered = |session| self.shared.register(session);
         if let Err(code) = joining.await.map(registered) {
-            let message = match code {
-                ErrorCode::NotFound => "there is no such document",
-                _ => "the document cannot be opened now",
-            };
+            let message = refusal(code);
             match named {
+                // Who is not let in any more has no business on any document.
+                Some(_) if matches!(code, ErrorCode::Unauthenticated | ErrorCode::TokenExpired) => {
+                    self.fail(code, message);
+                }
                 Some(_) => self.answer(named, error(code, message, None)),
                 None => self.fail(code, message),
             }

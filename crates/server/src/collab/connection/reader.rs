@@ -1,6 +1,9 @@
 //! The half of a connection that hears the client, whatever it speaks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt};
 use motet_document::Command;
@@ -10,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
-use super::{Broken, Frame, Shared};
+use super::{Broken, Frame, Shared, throttle::Throttle};
 use crate::collab::Collab;
 
 /// How often a connection tells its documents that it lives.
@@ -89,6 +92,11 @@ async fn hear(
     let mut draining = listener.collab().draining.subscribe();
     let mut last_heard = Instant::now();
     let mut told_heard = last_heard;
+    let settings = &listener.collab().settings;
+    let frame_bytes_max = settings.message_bytes_max.max(settings.update_bytes_max);
+    let mut throttle = Throttle::new(settings.rates, frame_bytes_max, last_heard);
+    // Until when no more is read of a client that says too much.
+    let mut pause = None;
     loop {
         let due = listener.due();
         // A client that always has something to say must not outlive what ends a connection:
@@ -115,7 +123,8 @@ async fn hear(
                     tell_heard(listener.shared()).await;
                 }
             }
-            frame = frames.next() => {
+            () = reached(pause), if pause.is_some() => pause = None,
+            frame = frames.next(), if pause.is_none() => {
                 last_heard = Instant::now();
                 match frame {
                     Some(Ok(Frame::Ping | Frame::Pong)) => {}
@@ -123,7 +132,12 @@ async fn hear(
                         listener.shared().close(close::NORMAL);
                         return None;
                     }
-                    Some(Ok(frame)) => listener.hear(frame).await,
+                    Some(Ok(frame)) => {
+                        let size_bytes = frame.len();
+                        listener.hear(frame).await;
+                        let submitted = listener.shared().submitted.swap(0, Ordering::Relaxed);
+                        pause = throttle.count(size_bytes, submitted, last_heard);
+                    }
                     Some(Err(cause)) => return Some(cause),
                 }
             }

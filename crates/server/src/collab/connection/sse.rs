@@ -12,6 +12,8 @@
 //!   in and however often one is repeated.
 //! - **bounded**: the frames of a connection that are being read or wait have room for two of the
 //!   largest, and those before whose turn another must come for one.
+//! - **its own**: frames come from the user and the source of credentials that the connection was last shown:
+//!   neither another user nor another key or sign-in of the same user says anything on it.
 //! - **one end**: a stream that breaks ends the connection as a socket that breaks does, and from
 //!   then on there is no uplink.
 //!
@@ -34,7 +36,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, sync::PollSender};
 
 use super::frame::{Broken, Frame};
-use crate::entropy;
+use crate::{
+    auth::{Principal, Source},
+    entropy,
+};
 
 /// What a frame counts for beside its text, so that small ones are bounded too.
 const FRAME_BYTES: usize = 1 << 10;
@@ -53,12 +58,28 @@ pub(crate) enum Refusal {
 /// Where the requests of one connection arrive.
 #[derive(Debug)]
 pub(crate) struct Uplink {
-    user: UserId,
+    owner: Mutex<Owner>,
     document: DocumentId,
     frame_bytes_max: usize,
     /// For frames that are being read or wait, in bytes.
     space: Arc<Semaphore>,
     turn: Mutex<Turn>,
+}
+
+/// Whose frames an uplink takes.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    user: UserId,
+    source: Source,
+}
+
+impl Owner {
+    fn of(principal: &Principal) -> Self {
+        Self {
+            user: principal.user,
+            source: principal.credential.source(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -88,13 +109,13 @@ pub(crate) struct Space {
 
 impl Uplink {
     fn new(
-        user: UserId,
+        owner: Owner,
         document: DocumentId,
         frame_bytes_max: usize,
         reader: mpsc::UnboundedSender<Result<Waiting, Broken>>,
     ) -> Self {
         Self {
-            user,
+            owner: Mutex::new(owner),
             document,
             frame_bytes_max,
             space: Arc::new(Semaphore::new(2 * (frame_bytes_max + FRAME_BYTES))),
@@ -105,6 +126,15 @@ impl Uplink {
                 reader,
             }),
         }
+    }
+
+    /// The connection was shown this: from now on its frames come from there.
+    pub(super) fn shown(&self, principal: &Principal) {
+        *self.owner() = Owner::of(principal);
+    }
+
+    fn owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes space before a frame is read: for `size_bytes` if its length is known.
@@ -188,18 +218,23 @@ impl Turn {
 pub(crate) struct Uplinks(Mutex<HashMap<String, Arc<Uplink>>>);
 
 impl Uplinks {
-    /// The uplink of this user's connection to that document.
-    pub(crate) fn get(&self, id: &str, document: DocumentId, user: UserId) -> Option<Arc<Uplink>> {
+    /// The uplink of a connection to that document which was shown such a credential.
+    pub(crate) fn get(
+        &self,
+        id: &str,
+        document: DocumentId,
+        principal: &Principal,
+    ) -> Option<Arc<Uplink>> {
         let uplinks = self.lock();
-        let uplink = uplinks
-            .get(id)
-            .filter(|uplink| uplink.document == document && uplink.user == user);
+        let uplink = uplinks.get(id).filter(|uplink| {
+            uplink.document == document && *uplink.owner() == Owner::of(principal)
+        });
         uplink.cloned()
     }
 
-    fn list(self: &Arc<Self>, uplink: Uplink) -> Listed {
+    fn list(self: &Arc<Self>, uplink: &Arc<Uplink>) -> Listed {
         let id = entropy::token::<24>();
-        self.lock().insert(id.clone(), Arc::new(uplink));
+        self.lock().insert(id.clone(), Arc::clone(uplink));
         let uplinks = Arc::clone(self);
         Listed { uplinks, id }
     }
@@ -222,25 +257,34 @@ impl Drop for Listed {
     }
 }
 
-/// The two halves of a connection, and the events that it is for the client.
-///
-/// A client of whom it is not known who it is (`user` is `None`) has no uplink: it is only told why.
+/// A connection that is an event stream.
+pub(crate) struct EventStream<Reader, Writer, Events> {
+    /// What the server reads from and writes to.
+    pub(crate) halves: (Reader, Writer),
+    /// What it is for the client.
+    pub(crate) events: Events,
+    /// Where the client's requests arrive.
+    pub(crate) uplink: Option<Arc<Uplink>>,
+}
+
+/// Opens one. A client of whom it is not known who it is (`principal` is `None`) has no uplink: it is only
+/// told why.
 pub(crate) fn event_stream(
     uplinks: &Arc<Uplinks>,
-    user: Option<UserId>,
+    principal: Option<&Principal>,
     document: Option<DocumentId>,
     frame_bytes_max: usize,
-) -> (
-    (
-        impl Stream<Item = Result<Frame, Broken>> + Send + Unpin + use<>,
-        impl Sink<Frame> + Send + Unpin + 'static + use<>,
-    ),
+) -> EventStream<
+    impl Stream<Item = Result<Frame, Broken>> + Send + Unpin + use<>,
+    impl Sink<Frame> + Send + Unpin + 'static + use<>,
     impl Stream<Item = Result<Event, Infallible>> + Send + use<>,
-) {
+> {
     let (reader, heard) = mpsc::unbounded_channel();
-    let listed = user
-        .zip(document)
-        .map(|(user, document)| uplinks.list(Uplink::new(user, document, frame_bytes_max, reader)));
+    let uplink = principal.zip(document).map(|(principal, document)| {
+        let owner = Owner::of(principal);
+        Arc::new(Uplink::new(owner, document, frame_bytes_max, reader))
+    });
+    let listed = uplink.as_ref().map(|uplink| uplinks.list(uplink));
     let opening = listed.as_ref().map(|listed| {
         let text = json!({ "connectionId": listed.id }).to_string();
         Ok(Event::default().event("connection").data(text))
@@ -266,7 +310,11 @@ pub(crate) fn event_stream(
         .map(|waiting: Result<Waiting, Broken>| waiting.map(|waiting| Frame::Text(waiting.text)))
         .take_until(ended.cancelled_owned())
         .fuse();
-    ((Box::pin(frames), PollSender::new(sink)), events)
+    EventStream {
+        halves: (Box::pin(frames), PollSender::new(sink)),
+        events,
+        uplink,
+    }
 }
 
 /// What a frame is in the stream. Comments keep proxies from closing it.
@@ -291,9 +339,12 @@ mod tests {
 
     fn uplink() -> (Uplink, mpsc::UnboundedReceiver<Result<Waiting, Broken>>) {
         let (reader, heard) = mpsc::unbounded_channel();
-        let user = "01a1fcb8-9136-7494-bb8b-dec10d7ae45e".parse().unwrap();
+        let owner = Owner {
+            user: "01a1fcb8-9136-7494-bb8b-dec10d7ae45e".parse().unwrap(),
+            source: Source::Elsewhere,
+        };
         let document = "01a1fcb8-9136-7494-bb8b-dec10d7ae45f".parse().unwrap();
-        let uplink = Uplink::new(user, document, FRAME_BYTES_MAX, reader);
+        let uplink = Uplink::new(owner, document, FRAME_BYTES_MAX, reader);
         (uplink, heard)
     }
 

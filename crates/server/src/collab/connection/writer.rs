@@ -140,6 +140,9 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         if let Next::ReadLog { through } = next {
             let log = Arc::clone(&self.collab.registry.shared().log);
             while session.sent() < through {
+                if session.outbox.has_ended() {
+                    return Ok(());
+                }
                 let after = session.sent();
                 let changes = log
                     .read(session.document, after, limits::CATCH_UP_BYTES_MAX)

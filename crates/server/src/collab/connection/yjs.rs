@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::{Frame, Opening, Shared, reader::Listener};
 use crate::{
-    auth::{Claims, TokenError},
+    auth::Principal,
     collab::{
-        Collab,
+        Collab, Joining,
+        room::Space,
         session::{Key, Message, Receipt, Session, Speech},
     },
 };
@@ -28,7 +29,7 @@ pub(super) struct YWebsocket {
     collab: Arc<Collab>,
     shared: Arc<Shared>,
     opening: Opening,
-    claims: Option<Claims>,
+    principal: Option<Arc<Principal>>,
     /// The client is not let in; why, and when it is told.
     refused: Option<(ErrorCode, String, Instant)>,
 }
@@ -39,7 +40,7 @@ impl YWebsocket {
             collab,
             shared,
             opening,
-            claims: None,
+            principal: None,
             refused: None,
         }
     }
@@ -69,21 +70,28 @@ impl Listener for YWebsocket {
             return self.refuse(code, &message);
         }
         let token = self.opening.token.take().unwrap_or_default();
-        let claims = match claims(&self.collab, &token) {
-            Ok(claims) => claims,
-            Err((code, message)) => return self.refuse(code, message),
+        let principal = match self.collab.authenticate(&token).await {
+            Ok(principal) => principal,
+            Err(code) => return self.refuse(code, refusal(code)),
         };
         let Some(document) = self.opening.document else {
             return;
         };
         let writer = Arc::clone(&self.shared.writer);
         let (start, speech) = (Start::Identities, Speech::y_websocket());
-        let joining = self
-            .collab
-            .join(&claims, document, None, start, speech, writer);
+        let joining = self.collab.join(Joining {
+            principal: &principal,
+            address: &self.opening.address,
+            document,
+            client_id: None,
+            start,
+            speech,
+            writer,
+            noted: true,
+        });
         match joining.await {
             Ok(session) => {
-                self.claims = Some(claims);
+                self.principal = Some(principal);
                 self.shared.register(session);
             }
             Err(code) => self.refuse(code, refusal(code)),
@@ -103,7 +111,10 @@ impl Listener for YWebsocket {
             return;
         };
         let heard = match yjs::decode(&bytes) {
-            Ok(message) => take(&session, message).await,
+            Ok(message) => {
+                let space = self.collab.space(bytes.len()).await;
+                take(&self.shared, &session, message, space).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = heard {
@@ -115,8 +126,8 @@ impl Listener for YWebsocket {
         if let Some((_, _, at)) = &self.refused {
             return Some(*at);
         }
-        let claims = self.claims.as_ref()?;
-        Some(self.collab.instant(claims.expires_at_ms))
+        let credential = &self.principal.as_ref()?.credential;
+        Some(self.collab.instant(credential.expires_at_ms()?))
     }
 
     async fn fall_due(&mut self) {
@@ -137,27 +148,24 @@ impl Listener for YWebsocket {
     }
 }
 
-/// Whose a token is, or what to say of it.
-pub(super) fn claims(collab: &Collab, token: &str) -> Result<Claims, (ErrorCode, &'static str)> {
-    let verified = collab.tokens.verify(token, collab.now_ms());
-    verified.map_err(|error| match error {
-        TokenError::Expired => (ErrorCode::TokenExpired, "the token has expired"),
-        _ => (ErrorCode::Unauthenticated, "the token is not valid"),
-    })
-}
-
 /// For people: why a document cannot be joined.
 pub(super) fn refusal(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::NotFound => "there is no such document",
+        ErrorCode::TokenExpired => "the token has expired",
+        ErrorCode::Unauthenticated => "the token is not valid",
+        ErrorCode::Forbidden => "the account or key does not allow this",
+        ErrorCode::TooManySessions => "this user has as many sessions as one may have",
         _ => "the document cannot be opened now",
     }
 }
 
 /// Gives the document what a client says about it.
 pub(super) async fn take(
+    shared: &Shared,
     session: &Arc<Session>,
     message: yjs::Message<'_>,
+    space: Option<Space>,
 ) -> Result<(), DecodeError> {
     let Speech::Yjs(speech) = &session.speech else {
         return Ok(());
@@ -176,10 +184,12 @@ pub(super) async fn take(
             }
         }
         yjs::Message::Sync(SyncMessage::Step2(update)) => {
+            shared.submitted();
             speech.expect(Receipt::Step2);
             update_of(session, update)
         }
         yjs::Message::Sync(SyncMessage::Update(update)) => {
+            shared.submitted();
             speech.expect(Receipt::Update);
             update_of(session, update)
         }
@@ -208,7 +218,7 @@ pub(super) async fn take(
         yjs::Message::QueryAwareness => Command::AskPresence { session: id },
         yjs::Message::Unknown(_) => return Ok(()),
     };
-    session.tell(command).await;
+    session.tell_large(command, space).await;
     Ok(())
 }
 

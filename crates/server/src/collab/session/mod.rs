@@ -6,11 +6,12 @@ mod ot;
 mod yjs;
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU8, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
+use motet_catalog::Role;
 use motet_document::{Command, Event, Reject};
 use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
 use motet_protocol::{ErrorCode, ot::Body};
@@ -18,10 +19,14 @@ use tokio::sync::{mpsc::error::TrySendError, watch};
 
 pub(crate) use self::{ot::error, yjs::Receipt};
 use super::{
+    live::{Live, LiveSession},
     outbox::{End, Outbox},
+    places::Place,
     registry::RoomSender,
-    room::Request,
+    room::{Request, Space},
+    verdicts::Verdict,
 };
+use crate::auth::Principal;
 
 /// What a session speaks, and what it has to remember for that.
 #[derive(Debug)]
@@ -36,6 +41,15 @@ impl Speech {
     /// y-websocket.
     pub(crate) fn y_websocket() -> Self {
         Self::Yjs(yjs::Yjs::new(None))
+    }
+
+    /// What administrators call it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Ot { .. } => "ot",
+            Self::Yjs(yjs) if yjs.is_hocuspocus() => "hocuspocus",
+            Self::Yjs(_) => "yjs",
+        }
     }
 
     /// Hocuspocus, about the document that the client calls so.
@@ -77,18 +91,28 @@ pub(crate) struct Identity {
     pub(crate) document: DocumentId,
     pub(crate) user: UserId,
     pub(crate) client_id: ClientId,
-    /// What the catalog said when the session joined.
-    pub(crate) role: &'static str,
-    pub(crate) may_write: bool,
+    /// The network address of its client.
+    pub(crate) address: Arc<str>,
+    pub(crate) since_ms: u64,
     pub(crate) speech: Speech,
+    /// Held for as long as the session lasts.
+    pub(crate) _place: Place,
     pub(crate) room: RoomSender,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) live: Arc<Live>,
+    /// It is there for one edit without a connection, and waits for what becomes of it.
+    pub(crate) once: bool,
+    /// Held while its rights are asked about: up to which change of rights that was done.
+    pub(crate) asked: tokio::sync::Mutex<u64>,
 }
 
 /// A session of a connection, shared by its reader and its writer.
 #[derive(Debug)]
 pub(crate) struct Session {
     identity: Identity,
+    principal: Mutex<Arc<Principal>>,
+    /// Its place in [`Role::ALL`].
+    role: AtomicU8,
     /// The revision that the client was last sent.
     sent: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -116,6 +140,7 @@ impl std::ops::Deref for Session {
 /// fails half-way, a task that panics. A session that the document has ended is not there to leave.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.live.remove(self.id);
         let leave = Request::Command(Command::Leave { session: self.id });
         if let Err(TrySendError::Full(leave)) = self.room.try_send(leave) {
             let room = self.room.clone();
@@ -139,11 +164,62 @@ pub(crate) enum Next {
 }
 
 impl Session {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Identity, principal: Arc<Principal>, role: Role) -> Self {
         Self {
             identity,
+            principal: Mutex::new(principal),
+            role: AtomicU8::new(role as u8),
             sent: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Joining),
+        }
+    }
+
+    /// Who it is.
+    pub(crate) fn principal(&self) -> Arc<Principal> {
+        let principal = self.principal.lock();
+        Arc::clone(&principal.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// It has shown a newer credential, or its account is not what it was.
+    pub(crate) fn renew(&self, principal: Arc<Principal>) {
+        let mut before = self
+            .principal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *before = principal;
+    }
+
+    /// Its account is not what it was `before`; unless a newer credential has come meanwhile.
+    pub(crate) fn reread(&self, before: &Principal, principal: Arc<Principal>) {
+        let mut known = self
+            .principal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.credential == before.credential {
+            *known = principal;
+        }
+    }
+
+    /// What it may do.
+    pub(crate) fn role(&self) -> Role {
+        Role::ALL[usize::from(self.role.load(Ordering::Acquire))]
+    }
+
+    /// Notes what it may do from now on, and returns what that was before.
+    pub(crate) fn set_role(&self, role: Role) -> Role {
+        Role::ALL[usize::from(self.role.swap(role as u8, Ordering::AcqRel))]
+    }
+
+    /// What others may know of it.
+    pub(crate) fn describe(&self) -> LiveSession {
+        LiveSession {
+            id: self.id,
+            document: self.document,
+            principal: self.principal(),
+            role: self.role(),
+            dialect: self.speech.name(),
+            address: Arc::clone(&self.address),
+            since_ms: self.since_ms,
         }
     }
 
@@ -183,6 +259,29 @@ impl Session {
     /// Gives the document a command. If the room has ended, so has this session.
     pub(crate) async fn tell(&self, command: Command) {
         let _ended = self.room.send(Request::Command(command)).await;
+    }
+
+    /// The same for a command that holds much.
+    pub(crate) async fn tell_large(&self, command: Command, space: Option<Space>) {
+        let request = match space {
+            Some(space) => Request::Large(command, space),
+            None => Request::Command(command),
+        };
+        let _ended = self.room.send(request).await;
+    }
+
+    /// Tells the document what is to become of the session, before all that waits for it.
+    pub(crate) fn pass(&self, verdict: Verdict) {
+        self.room.verdicts.pass(self.id, verdict);
+    }
+
+    /// Ends the session. Its client is sent no more from here on, however long its document takes to learn
+    /// of it.
+    pub(crate) fn cut(&self, code: ErrorCode) {
+        self.pass(Verdict::End(code));
+        if !self.once {
+            self.outbox.end(End::Closed(code));
+        }
     }
 
     /// The revision that the client was last sent.
@@ -258,6 +357,7 @@ fn message_for(code: ErrorCode) -> &'static str {
         ErrorCode::InvalidUpdate => "an update cannot be read",
         ErrorCode::InvalidMessage => "a message cannot be read",
         ErrorCode::TokenExpired => "the token has expired",
+        ErrorCode::Unauthenticated => "the token or key is not valid any more",
         _ => "a fault of the server",
     }
 }

@@ -1,6 +1,6 @@
 //! A session in the dialect of positions.
 
-use motet_document::{Access, Changes, Event, Joined, Presence, PresenceUpdate};
+use motet_document::{Changes, Event, Joined, Presence, PresenceUpdate};
 use motet_model::{Change, DocumentId, Revision};
 use motet_protocol::{
     ErrorCode, close,
@@ -57,10 +57,9 @@ impl Session {
                     .get_or_init(|| presence_update(&update))
                     .clone());
             }
-            Event::AccessChanged(access) => {
-                say(ot::encode(&ServerMessage::PermissionChanged {
-                    role: role(access),
-                }));
+            Event::AccessChanged(_) => {
+                let role = self.role().as_str();
+                say(ot::encode(&ServerMessage::PermissionChanged { role }));
             }
             // The room turns it into the end of the outbox.
             _ => {}
@@ -82,7 +81,7 @@ impl Session {
             session_id: self.id,
             client_id: &self.client_id,
             last_seq: joined.last_seq,
-            role: self.role,
+            role: self.role().as_str(),
             color: joined.color,
             presence: joined.presence.iter().map(cursor).collect(),
         })
@@ -127,7 +126,8 @@ impl Session {
             }
             End::Unread => return Some(close::POLICY),
         };
-        (!self.is_named()).then_some(code)
+        // Who is not let in any more has no business on any document.
+        (!self.is_named() || code == close::UNAUTHENTICATED).then_some(code)
     }
 
     /// An acknowledgement where the change is this client's, `others` where it is not.
@@ -176,11 +176,4 @@ fn cursor(presence: &Presence) -> Cursor<'_> {
 /// JSON to embed as it is; `None` cannot happen for JSON that this program has made or checked.
 fn raw(json: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(json).ok()
-}
-
-fn role(access: Access) -> &'static str {
-    match access {
-        Access::Read => "viewer",
-        Access::Write => "editor",
-    }
 }

@@ -1,0 +1,188 @@
+//! Which database a catalog is in, and how it is opened. What else differs between them is in `holds`
+//! and `search`.
+//!
+//! The tables have one text for both. Where it says `TEXT`, PostgreSQL is told to compare bytes, as
+//! SQLite does, so that lists have one order wherever they are.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction,
+    any::AnyPoolOptions,
+    migrate::{Migration, Migrator},
+};
+
+use crate::{Catalog, CatalogError, search, users};
+
+/// Connections to SQLite; few are needed, since it lets one write at a time.
+const SQLITE_CONNECTIONS_MAX: u32 = 8;
+/// Connections of one node to PostgreSQL; its default is 100 for all nodes.
+const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// How long a query waits for a connection, also while the database is being started.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection to PostgreSQL stays open that nobody uses.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Time-outs of PostgreSQL, from the shortest to the longest: a node that has vanished within an act must
+/// not keep its locks until others give up on them.
+const SESSION: &str = "
+    SET idle_in_transaction_session_timeout = '5s';
+    SET lock_timeout = '10s';
+    SET statement_timeout = '30s'";
+
+/// The table of migrations in PostgreSQL, where others keep theirs beside it.
+const POSTGRES_MIGRATIONS: &str = "catalog_migrations";
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    pub(crate) fn of(connection: &AnyConnection) -> Self {
+        match connection.backend_name() {
+            "PostgreSQL" => Self::Postgres,
+            _ => Self::Sqlite,
+        }
+    }
+
+    /// SQLite has to know at once that something will be written: later it may find out that what was
+    /// read has changed. PostgreSQL shows each statement what is there by then.
+    pub(crate) const fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+}
+
+impl Catalog {
+    /// Opens the catalog in the database at `location`: a URL that begins with `postgres://` or
+    /// `postgresql://`, or else the path of a SQLite file.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: it cannot be used, or a later program wrote it.
+    pub async fn open(location: &str) -> Result<Self, CatalogError> {
+        if is_postgres(location) {
+            Self::open_postgres(location).await
+        } else {
+            Self::open_sqlite(Path::new(location)).await
+        }
+    }
+
+    /// Opens the catalog in the SQLite file `path`, makes it if it is not there, and brings its tables
+    /// up to date.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: the file cannot be used, or a later program wrote it.
+    pub async fn open_sqlite(path: &Path) -> Result<Self, CatalogError> {
+        sqlx::any::install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(SQLITE_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    for pragma in [
+                        "PRAGMA busy_timeout = 10000",
+                        "PRAGMA journal_mode = WAL",
+                        "PRAGMA synchronous = FULL",
+                        "PRAGMA foreign_keys = ON",
+                        "PRAGMA secure_delete = ON",
+                    ] {
+                        sqlx::query(pragma).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&format!("sqlite://{}?mode=rwc", path.display()))
+            .await?;
+        let database = Database::Sqlite;
+        migrate(&pool, database).await?;
+        Ok(Self { pool, database })
+    }
+
+    /// Opens the catalog in a PostgreSQL database, and brings its tables up to date. Any number of nodes
+    /// may do so at once. The URL is that of libpq: `postgres://user:password@host/name?sslmode=…`.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: the database cannot be used, or a later program wrote it.
+    pub async fn open_postgres(url: &str) -> Result<Self, CatalogError> {
+        sqlx::any::install_default_drivers();
+        let url = named(url);
+        let pool = AnyPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(SESSION).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await?;
+        // Tables may take longer than a request has time, and so may the node that makes them.
+        let patient = AnyPoolOptions::new().max_connections(1);
+        let patient = patient.connect(&url).await?;
+        let database = Database::Postgres;
+        migrate(&patient, database).await?;
+        patient.close().await;
+        Ok(Self { pool, database })
+    }
+
+    /// Waits for queries under way, and closes the database.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Begins a transaction that will write.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, CatalogError> {
+        Ok(self.pool.begin_with(self.database.begin()).await?)
+    }
+}
+
+fn is_postgres(location: &str) -> bool {
+    location.starts_with("postgres://") || location.starts_with("postgresql://")
+}
+
+/// The URL with the name by which the database lists this program, unless it has one.
+fn named(url: &str) -> String {
+    if url.contains("application_name=") {
+        return url.to_owned();
+    }
+    let before = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{before}application_name=motet-catalog")
+}
+
+/// Brings the tables up to date, and then what is made from them.
+async fn migrate(pool: &AnyPool, database: Database) -> Result<(), CatalogError> {
+    let migrated = migrator(database).run(pool).await;
+    migrated.map_err(|error| CatalogError::Unavailable(Box::new(error)))?;
+    users::fold_names(pool, database).await?;
+    search::prepare(pool, database).await
+}
+
+fn migrator(database: Database) -> Migrator {
+    let migrator = sqlx::migrate!();
+    if database == Database::Sqlite {
+        return migrator;
+    }
+    let migrations = migrator.iter().map(|migration| Migration {
+        // Its checksum stays that of the common text.
+        sql: AssertSqlSafe(postgres_text(migration.sql.as_str())).into_sql_str(),
+        ..migration.clone()
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.dangerous_set_table_name(POSTGRES_MIGRATIONS);
+    migrator
+}
+
+/// The text of tables as PostgreSQL takes it.
+pub(crate) fn postgres_text(sql: &str) -> String {
+    sql.replace(" TEXT ", " TEXT COLLATE \"C\" ")
+}

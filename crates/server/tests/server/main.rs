@@ -1,0 +1,31 @@
+//! The server in its own process, driven through its real interfaces.
+//!
+//! One program for all of them: each would have to be linked with what they share.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod accounts;
+mod audit;
+mod authorization;
+mod collab;
+mod config;
+mod documents;
+mod edit;
+mod events;
+mod http;
+mod keys;
+mod kill;
+mod limits;
+mod malformed;
+mod offline;
+mod openapi;
+mod origins;
+mod outsiders;
+mod privacy;
+mod sharing;
+#[cfg(target_os = "linux")]
+mod slow;
+#[cfg(target_os = "linux")]
+mod storm;

@@ -3,7 +3,7 @@
 import type { Attributes } from './attributes.js';
 import type { Delta } from './delta.js';
 
-export type Role = 'owner' | 'editor' | 'viewer';
+export type Role = 'owner' | 'editor' | 'commenter' | 'viewer';
 
 /** A cursor from `anchor` to `head`, where the caret blinks. UTF-16 units. */
 export interface Selection {

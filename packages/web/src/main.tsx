@@ -5,6 +5,7 @@ import { createRoot } from 'react-dom/client';
 import { App } from './App';
 import { SessionProvider } from './auth/SessionProvider';
 import { Session } from './auth/session';
+import { styleNonce } from './theme/nonce';
 import { cssVariables, theme } from './theme/theme';
 
 const root = document.getElementById('root');
@@ -12,7 +13,12 @@ if (!root) throw new Error('index.html has no #root');
 
 createRoot(root).render(
   <StrictMode>
-    <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
+    <MantineProvider
+      theme={theme}
+      cssVariablesResolver={cssVariables}
+      defaultColorScheme="auto"
+      getStyleNonce={styleNonce}
+    >
       <SessionProvider session={new Session()}>
         <App />
       </SessionProvider>

@@ -1,15 +1,5 @@
-import type { Browser, Page } from 'playwright-core';
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  it,
-  onTestFinished,
-} from 'vitest';
-import { launch, Stage } from './browser';
+import type { Page } from 'playwright-core';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openLine } from './line';
 import {
   createDocument,
@@ -20,42 +10,24 @@ import {
   openShareDialog,
   register,
   share,
+  signOut,
   stateLine,
   surface,
   text,
+  titles,
 } from './pages';
-import { type Server, startServer } from './server';
+import { scene } from './scene';
 
 // The application as people use it: real browsers against the real server.
 
-let server: Server;
-let browser: Browser;
-let stage: Stage;
-
-beforeAll(async () => {
-  [server, browser] = await Promise.all([startServer(), launch()]);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-beforeEach(() => {
-  stage = new Stage(browser);
-});
-
-afterEach(async ({ task }) => {
-  await stage.leave(task.result?.state === 'fail' ? task.name : undefined);
-  expect(stage.faults).toEqual([]);
-});
+const stage = scene();
 
 describe('writing together', () => {
   it('ends in the same document, also after one was away', async () => {
     const [ada, josquin] = [newAccount('Ada Lovelace'), newAccount('Josquin Desprez')];
-    const line = await openLine(server.port);
+    const line = await openLine(stage.server.port);
     onTestFinished(() => line.close());
-    const [a, b] = await Promise.all([stage.enter(server.url), stage.enter(line.url)]);
+    const [a, b] = await Promise.all([stage.enter(), stage.enter(line.url)]);
     await Promise.all([register(a, ada), register(b, josquin)]);
     const path = await createDocument(a, 'Programme notes');
     await share(a, josquin.email, 'Can edit');
@@ -112,7 +84,7 @@ describe('writing together', () => {
 
   it('goes on where WebSockets are blocked, and returns to them unnoticed', async () => {
     const [ada, josquin] = [newAccount('Ada'), newAccount('Josquin')];
-    const lines = await Promise.all([openLine(server.port), openLine(server.port)]);
+    const lines = await Promise.all([openLine(stage.server.port), openLine(stage.server.port)]);
     const openSockets = () => lines.map((line) => line.openSockets);
     for (const line of lines) {
       line.blocksSockets = true;
@@ -170,12 +142,7 @@ describe('writing together', () => {
   });
 
   it('leaves an input method alone', async () => {
-    const [ada, josquin] = [newAccount('Ada'), newAccount('Josquin')];
-    const [a, b] = await Promise.all([stage.enter(server.url), stage.enter(server.url)]);
-    await Promise.all([register(a, ada), register(b, josquin)]);
-    const path = await createDocument(a, 'Motets');
-    await share(a, josquin.email, 'Can edit');
-    await openDocument(b, path);
+    const [a, b] = await pair('Can edit');
     await surface(a).click();
     await a.keyboard.type('abc');
     await expect.poll(() => text(b)).toBe('abc');
@@ -232,7 +199,7 @@ describe('writing together', () => {
 
 describe('accounts', () => {
   it('says what is wrong, at the field that it is about', async () => {
-    const [page, account] = [await stage.enter(server.url), newAccount('Clara')];
+    const [page, account] = [await stage.enter(), newAccount('Clara')];
     await page.goto('/register');
     await page.getByRole('button', { name: 'Create account' }).click();
     await page.getByText('Enter the name that others should see.').waitFor();
@@ -261,7 +228,7 @@ describe('accounts', () => {
   });
 
   it('leads back to the page that was asked for, and keeps nothing after signing out', async () => {
-    const [page, account] = [await stage.enter(server.url), newAccount('Hildegard')];
+    const [page, account] = [await stage.enter(), newAccount('Hildegard')];
     await register(page, account);
     const path = await createDocument(page, 'Scivias');
     await surface(page).click();
@@ -289,7 +256,7 @@ describe('accounts', () => {
 
 describe('the list of documents', () => {
   it('creates, finds, renames and deletes', async () => {
-    const page = await stage.enter(server.url);
+    const page = await stage.enter();
     await register(page, newAccount('Orlando'));
     await page.getByText('Your first document').waitFor();
     await createDocument(page, 'Madrigals');
@@ -313,10 +280,11 @@ describe('the list of documents', () => {
     await page.getByLabel('Title').fill('Chansons');
     await page.keyboard.press('Enter');
     await expect.poll(() => titles(page)).toEqual(['Chansons', 'Motets']);
+    const menu = page.getByRole('button', { name: 'Actions for Chansons' });
+    await expect.poll(() => menu.evaluate((it) => it === document.activeElement)).toBe(true);
 
     await page.getByRole('button', { name: 'Actions for Motets' }).click();
     await page.getByRole('menuitem', { name: 'Delete' }).click();
-    await page.getByRole('button', { name: 'Delete' }).click();
     await expect.poll(() => titles(page)).toEqual(['Chansons']);
     await open.getByRole('heading', { name: 'This document has been deleted' }).waitFor();
   });
@@ -325,18 +293,12 @@ describe('the list of documents', () => {
 /** Two users with the same document open: its owner, and Bo. */
 async function pair(role: 'Can edit' | 'Can view'): Promise<[Page, Page]> {
   const bo = newAccount('Bo');
-  const [a, b] = await Promise.all([stage.enter(server.url), stage.enter(server.url)]);
+  const [a, b] = await Promise.all([stage.enter(), stage.enter()]);
   await Promise.all([register(a, newAccount('Ada')), register(b, bo)]);
   const path = await createDocument(a, 'Shared');
   await share(a, bo.email, role);
   await openDocument(b, path);
   return [a, b];
-}
-
-async function signOut(page: Page): Promise<void> {
-  await page.getByRole('button', { name: 'Your account' }).click();
-  await page.getByRole('menuitem', { name: 'Sign out' }).click();
-  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
 }
 
 function both<T>(a: Page, b: Page, of: (page: Page) => Promise<T>): Promise<[T, T]> {
@@ -361,10 +323,6 @@ function names(page: Page): Promise<string[]> {
 function people(page: Page): Promise<Array<string | null>> {
   const avatars = page.getByRole('list', { name: 'Also here' }).getByRole('button');
   return avatars.evaluateAll((all) => all.map((one) => one.getAttribute('aria-label')));
-}
-
-function titles(page: Page): Promise<string[]> {
-  return page.locator('main').getByRole('listitem').getByRole('link').allTextContents();
 }
 
 function focused(page: Page): Promise<string | null | undefined> {

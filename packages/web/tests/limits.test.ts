@@ -1,8 +1,7 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { launch, Stage } from './browser';
+import type { Page } from 'playwright-core';
+import { expect, it } from 'vitest';
 import { createDocument, newAccount, register, stateLine, surface, text } from './pages';
-import { type Server, startServer } from './server';
+import { scene } from './scene';
 
 // What happens at the limits of a server that has narrow ones.
 
@@ -11,33 +10,15 @@ const TOKEN_SECONDS = 1;
 /** So many refreshes in all: tabs that disagree on the token are found out after a few dozen. */
 const REFRESHES = 100;
 
-let server: Server;
-let browser: Browser;
-let stage: Stage;
-
-beforeAll(async () => {
-  [server, browser] = await Promise.all([
-    startServer('--message-bytes-max', '4096', '--access-token-seconds', String(TOKEN_SECONDS)),
-    launch(),
-  ]);
-});
-
-afterAll(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-beforeEach(() => {
-  stage = new Stage(browser);
-});
-
-afterEach(async ({ task }) => {
-  await stage.leave(task.result?.state === 'fail' ? task.name : undefined);
-  expect(stage.faults).toEqual([]);
-});
+const stage = scene([
+  '--message-bytes-max',
+  '4096',
+  '--access-token-seconds',
+  String(TOKEN_SECONDS),
+]);
 
 it('takes back an edit that the server refuses, and shows its text', async () => {
-  const page = await stage.enter(server.url);
+  const page = await stage.enter();
   await register(page, newAccount('Ada'));
   await createDocument(page, 'Small');
   await surface(page).click();
@@ -56,7 +37,7 @@ it('takes back an edit that the server refuses, and shows its text', async () =>
 });
 
 it('outlives its access tokens, in several tabs at once', async () => {
-  const page = await stage.enter(server.url);
+  const page = await stage.enter();
   await register(page, newAccount('Ada'));
   await createDocument(page, 'Long');
   const lists = [await page.context().newPage(), await page.context().newPage()];

@@ -31,9 +31,33 @@ export async function fillSignIn(page: Page, email: string, password: string): P
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
+/** Signs in on the sign-in page, and ends on the list of documents. */
+export async function signIn(page: Page, account: Account): Promise<void> {
+  await page.goto('/sign-in');
+  await fillSignIn(page, account.email, account.password);
+  await page.getByRole('heading', { name: 'Documents' }).waitFor();
+}
+
+export async function signOut(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Your account' }).click();
+  await page.getByRole('menuitem', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+}
+
+/** The titles in the list of documents. */
+export function titles(page: Page): Promise<string[]> {
+  return page.locator('main').getByRole('listitem').getByRole('link').allTextContents();
+}
+
+/** Chooses in the menu that opens with a button of this name. */
+export async function choose(page: Page, menu: string, item: string): Promise<void> {
+  await page.getByRole('button', { name: menu, exact: true }).click();
+  await page.getByRole('menuitem', { name: item }).click();
+}
+
 /** Makes a document on the list's page and gives it a title. Ends in its editor; returns its path. */
 export async function createDocument(page: Page, title: string): Promise<string> {
-  await page.getByRole('button', { name: 'New document' }).click();
+  await page.getByRole('button', { name: 'New document', exact: true }).click();
   const field = page.getByLabel('Document title');
   await field.fill(title);
   await field.press('Enter');
@@ -61,7 +85,7 @@ export async function openShareDialog(page: Page): Promise<Locator> {
 export async function share(
   page: Page,
   email: string,
-  role: 'Can edit' | 'Can view',
+  role: 'Can edit' | 'Can comment' | 'Can view',
 ): Promise<void> {
   const dialog = await openShareDialog(page);
   await dialog.getByLabel('Add a person').fill(email);

@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Account } from './pages';
 
 const BINARY =
   process.env.MOTET_BIN ?? fileURLToPath(new URL('../../../target/debug/motet', import.meta.url));
@@ -15,22 +17,33 @@ export interface Server {
   /** Such as `http://127.0.0.1:43117`. */
   url: string;
   port: number;
+  /** Makes an account that manages its organization, on the command line. */
+  makeAdministrator(account: Account): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Starts the real binary on a free port, with further `flags` for `motet serve`. Rejects with its
- * output if it does not come up.
+ * Starts the real binary on a free port, without limits on how much one may do, and with further
+ * `flags` for `motet serve`. Rejects with its output if it does not come up.
  */
 export async function startServer(...flags: string[]): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'motet-web-'));
-  const settings = ['--listen', '127.0.0.1:0', '--data-dir', dataDir, ...flags];
+  const settings = [
+    '--listen',
+    '127.0.0.1:0',
+    '--data-dir',
+    dataDir,
+    '--limits',
+    'false',
+    ...flags,
+  ];
   const child = spawn(BINARY, ['serve', ...settings], { stdio: ['ignore', 'pipe', 'pipe'] });
   try {
     const url = await listening(child);
     return {
       url,
       port: Number(new URL(url).port),
+      makeAdministrator: (account) => makeAdministrator(dataDir, account),
       stop: async () => {
         await stop(child);
         await rm(dataDir, { recursive: true, force: true });
@@ -41,6 +54,17 @@ export async function startServer(...flags: string[]): Promise<Server> {
     await rm(dataDir, { recursive: true, force: true });
     throw error;
   }
+}
+
+async function makeAdministrator(dataDir: string, account: Account): Promise<void> {
+  const { name, email, password } = account;
+  const flags = ['--administrator', '--data-dir', dataDir, '--name', name, '--email', email];
+  const child = spawn(BINARY, ['user', 'create', ...flags], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  child.stdin.end(`${password}\n`);
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`${BINARY} user create ended with code ${code}`);
 }
 
 /** The address in the line by which the server says that it is ready. */

@@ -28,7 +28,7 @@ export class Motet {
   private readonly flags: readonly string[];
   url = '';
 
-  /** With further `flags` for `motet serve`. */
+  /** Without limits on how much one may do, and with further `flags` for `motet serve`. */
   constructor(...flags: string[]) {
     this.flags = flags;
   }
@@ -36,8 +36,8 @@ export class Motet {
   /** Starts, or starts again on the same data and address. */
   async start(): Promise<this> {
     const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
-    const fixed = ['serve', '--listen', listen, '--data-dir', this.data, '--log', 'warn'];
-    const child = spawn(BINARY, [...fixed, ...this.flags], {
+    const fixed = ['--listen', listen, '--data-dir', this.data, '--log', 'warn'];
+    const child = spawn(BINARY, ['serve', ...fixed, '--limits', 'false', ...this.flags], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.child = child;

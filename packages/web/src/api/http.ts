@@ -2,8 +2,8 @@ import { ApiError, NO_ANSWER } from './error';
 
 /** What a request may carry besides its path. */
 export interface RequestOptions {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  /** Sent as JSON. */
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** A [Blob] is sent as it is, anything else as JSON. */
   body?: unknown;
   /** An access token. */
   token?: string;
@@ -25,7 +25,8 @@ export interface Answer<T> {
 export async function send<T>(path: string, options: RequestOptions = {}): Promise<Answer<T>> {
   const { method = 'GET', body, token, signal } = options;
   const headers = new Headers({ accept: 'application/json' });
-  if (body !== undefined) headers.set('content-type', 'application/json');
+  const isBlob = body instanceof Blob;
+  if (body !== undefined) headers.set('content-type', isBlob ? body.type : 'application/json');
   if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
 
   let response: Response;
@@ -34,7 +35,7 @@ export async function send<T>(path: string, options: RequestOptions = {}): Promi
     response = await fetch(`/api/v1/${path}`, {
       method,
       headers,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: isBlob ? body : JSON.stringify(body) }),
       ...(signal === undefined ? {} : { signal }),
     });
     text = await response.text();
@@ -42,7 +43,7 @@ export async function send<T>(path: string, options: RequestOptions = {}): Promi
     if (signal?.aborted) throw error;
     throw new ApiError(NO_ANSWER, 'The server cannot be reached.');
   }
-  if (!response.ok) throw errorFrom(response.status, text);
+  if (!response.ok) throw errorFrom(response, text);
 
   const date = Date.parse(response.headers.get('date') ?? '');
   return {
@@ -51,16 +52,19 @@ export async function send<T>(path: string, options: RequestOptions = {}): Promi
   };
 }
 
-function errorFrom(status: number, text: string): ApiError {
+function errorFrom({ status, headers }: Response, text: string): ApiError {
   const body = parse(text) as { error?: Partial<Record<string, unknown>> } | undefined;
   const error = body?.error;
+  const seconds = Number(headers.get('retry-after') ?? Number.NaN);
+  const retryAfter = Number.isFinite(seconds) ? { retryAfterSeconds: seconds } : {};
   if (typeof error?.code === 'string' && typeof error.message === 'string') {
-    const requestId = typeof error.requestId === 'string' ? error.requestId : undefined;
-    return new ApiError(error.code, error.message, status, requestId);
+    const requestId = typeof error.requestId === 'string' ? { requestId: error.requestId } : {};
+    return new ApiError(error.code, error.message, { status, ...requestId, ...retryAfter });
   }
   // A proxy in between answered, not Motet.
   const code = status >= 502 && status <= 504 ? 'unavailable' : 'internal';
-  return new ApiError(code, `The server answered with status ${status}.`, status);
+  const message = `The server answered with status ${status}.`;
+  return new ApiError(code, message, { status, ...retryAfter });
 }
 
 /** The JSON value of `text`, or `undefined` where it is none. */

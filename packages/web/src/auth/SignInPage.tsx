@@ -1,30 +1,29 @@
-import { Alert, Anchor, Button, PasswordInput, Stack, TextInput } from '@mantine/core';
-import { useForm } from '@mantine/form';
+import { Alert, Anchor, Button, PasswordInput, TextInput } from '@mantine/core';
 import { IconAlertCircle, IconInfoCircle } from '@tabler/icons-react';
 import { Link, Navigate, useLocation, useSearchParams } from 'react-router';
+import { Form } from '../forms/Form';
+import { checkEmail } from '../forms/fields';
+import { useSubmitForm } from '../forms/useSubmitForm';
 import { AuthLayout } from './AuthLayout';
-import { checkEmail } from './fields';
+import { ProviderButtons } from './ProviderButtons';
+import { useProviders } from './providers';
 import { returnPath } from './returnPath';
 import { useSession, useSessionState } from './SessionProvider';
-import { useSubmit } from './useSubmit';
 
 export function SignInPage() {
   const session = useSession();
   const state = useSessionState();
   const location = useLocation();
   const [search] = useSearchParams();
-  const form = useForm({
-    mode: 'uncontrolled',
+  const registration = useProviders().data?.registration ?? true;
+  const form = useSubmitForm({
     initialValues: { email: '', password: '' },
     validate: {
       email: checkEmail,
       password: (password) => (password === '' ? 'Enter your password.' : null),
     },
+    action: ({ email, password }) => session.signIn({ email: email.trim(), password }),
   });
-
-  const { submit, failure } = useSubmit(form, ({ email, password }) =>
-    session.signIn({ email: email.trim(), password }),
-  );
 
   if (state.userId !== null) return <Navigate to={returnPath(search)} replace />;
 
@@ -32,47 +31,48 @@ export function SignInPage() {
     <AuthLayout
       title="Sign in"
       lead={
-        <>
-          New here?{' '}
-          <Anchor component={Link} to={`/register${location.search}`}>
-            Create an account
-          </Anchor>
-        </>
+        registration ? (
+          <>
+            New here?{' '}
+            <Anchor component={Link} to={`/register${location.search}`}>
+              Create an account
+            </Anchor>
+          </>
+        ) : (
+          'Accounts are made by your administrator.'
+        )
       }
     >
-      <form onSubmit={submit} noValidate>
-        <Stack gap="md">
-          {state.absence === 'expired' && !failure && (
-            <Alert icon={<IconInfoCircle />} color="lapis" role="status">
-              Your session has ended. Sign in again to go on.
-            </Alert>
-          )}
-          {failure && (
-            <Alert icon={<IconAlertCircle />} color="red">
-              {failure}
-            </Alert>
-          )}
-          <TextInput
-            key={form.key('email')}
-            {...form.getInputProps('email')}
-            label="E-mail"
-            type="email"
-            autoComplete="username"
-            size="md"
-            autoFocus
-          />
-          <PasswordInput
-            key={form.key('password')}
-            {...form.getInputProps('password')}
-            label="Password"
-            autoComplete="current-password"
-            size="md"
-          />
-          <Button type="submit" size="md" mt="xs" loading={form.submitting} fullWidth>
-            Sign in
-          </Button>
-        </Stack>
-      </form>
+      <Form form={form}>
+        {state.absence === 'expired' && !form.failure && (
+          <Alert icon={<IconInfoCircle />} color="lapis" role="status">
+            Your session has ended. Sign in again to go on.
+          </Alert>
+        )}
+        {state.absence === 'disabled' && !form.failure && (
+          <Alert icon={<IconAlertCircle />} color="red" role="status">
+            This account has been disabled. Ask an administrator of your organization.
+          </Alert>
+        )}
+        <TextInput
+          {...form.getInputProps('email')}
+          label="E-mail"
+          type="email"
+          autoComplete="username"
+          size="md"
+          autoFocus
+        />
+        <PasswordInput
+          {...form.getInputProps('password')}
+          label="Password"
+          autoComplete="current-password"
+          size="md"
+        />
+        <Button type="submit" size="md" mt="xs" loading={form.submitting} fullWidth>
+          Sign in
+        </Button>
+      </Form>
+      <ProviderButtons returnTo={returnPath(search)} />
     </AuthLayout>
   );
 }

@@ -8,11 +8,19 @@ import {
   useMantineColorScheme,
   VisuallyHidden,
 } from '@mantine/core';
-import { IconDeviceDesktop, IconLogout, IconMoon, IconSun } from '@tabler/icons-react';
+import {
+  IconDeviceDesktop,
+  IconLogout,
+  IconMoon,
+  IconSettings,
+  IconSun,
+  IconUserCircle,
+} from '@tabler/icons-react';
 import { useState } from 'react';
+import { Link } from 'react-router';
 import { PersonAvatar } from '../components/PersonAvatar';
 import { unsentEdits } from '../editor/offline';
-import { useProfile } from './profile';
+import { useMe } from './me';
 import { useSession, useUserId } from './SessionProvider';
 import { SignOutDialog } from './SignOutDialog';
 
@@ -24,18 +32,18 @@ const SCHEMES = [
 
 /** Who is signed in, light or dark, and the way out. */
 export function UserMenu() {
-  const { data: profile } = useProfile();
+  const { data: me } = useMe();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const session = useSession();
   const userId = useUserId();
   const [unsent, setUnsent] = useState(0);
-  const name = profile?.name || profile?.email || '';
+  const isGuest = me?.kind === 'guest';
+  const name = me?.name || me?.email || '';
 
-  const signOut = () => void session.signOut();
   const askToSignOut = async () => {
     const edits = await unsentEdits(userId);
     if (edits > 0) setUnsent(edits);
-    else signOut();
+    else await session.signOut();
   };
 
   return (
@@ -43,22 +51,33 @@ export function UserMenu() {
       <Menu position="bottom-end" width={260} shadow="md" withinPortal>
         <Menu.Target>
           <ActionIcon size={36} radius="xl" variant="transparent" aria-label="Your account">
-            <PersonAvatar name={name} size={34} />
+            <PersonAvatar name={name} avatarUrl={me?.avatarUrl} color={me?.color} size={34} />
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
           <Group wrap="nowrap" gap="sm" px="sm" pt="xs" pb="sm">
-            <PersonAvatar name={name} size={36} />
+            <PersonAvatar name={name} avatarUrl={me?.avatarUrl} color={me?.color} size={36} />
             <div style={{ minWidth: 0 }}>
               <Text fw={600} truncate>
                 {name}
               </Text>
               <Text size="sm" c="dimmed" truncate>
-                {profile?.email}
+                {isGuest ? 'Guest' : me?.email}
               </Text>
             </div>
           </Group>
           <Menu.Divider />
+          {me && !isGuest && (
+            <Menu.Item component={Link} to="/profile" leftSection={<IconUserCircle size={18} />}>
+              Your profile
+            </Menu.Item>
+          )}
+          {me?.administrator && (
+            <Menu.Item component={Link} to="/admin" leftSection={<IconSettings size={18} />}>
+              Administration
+            </Menu.Item>
+          )}
+          {!isGuest && <Menu.Divider />}
           <Menu.Label id="color-scheme-label">Appearance</Menu.Label>
           <SegmentedControl
             fullWidth
@@ -80,11 +99,17 @@ export function UserMenu() {
           />
           <Menu.Divider />
           <Menu.Item leftSection={<IconLogout size={18} />} onClick={() => void askToSignOut()}>
-            Sign out
+            {isGuest ? 'Leave, or sign in' : 'Sign out'}
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-      <SignOutDialog unsent={unsent} onConfirm={signOut} onClose={() => setUnsent(0)} />
+      {unsent > 0 && (
+        <SignOutDialog
+          unsent={unsent}
+          onConfirm={() => session.signOut()}
+          onClose={() => setUnsent(0)}
+        />
+      )}
     </>
   );
 }

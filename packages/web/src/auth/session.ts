@@ -1,6 +1,6 @@
 import { ApiError, hasCode } from '../api/error';
 import { type Answer, type RequestOptions, send } from '../api/http';
-import type { Tokens } from '../api/types';
+import type { LinkOpened, Tokens } from '../api/types';
 import {
   type AccessToken,
   accessToken,
@@ -12,9 +12,10 @@ import {
 } from './tokens';
 
 /**
- * Why nobody is signed in: `signed_out` was the user's choice, in this tab or another; `expired` was not.
+ * Why nobody is signed in: `signed_out` was the user's choice, in this tab or another; `expired` was not,
+ * nor was `disabled`, an administrator's.
  */
-export type Absence = 'never' | 'signed_out' | 'expired';
+export type Absence = 'never' | 'signed_out' | 'expired' | 'disabled';
 
 export type SessionState =
   | { readonly userId: string }
@@ -64,6 +65,48 @@ export class Session {
     await this.#begin(await send<Tokens>('auth/register', { method: 'POST', body: account }));
   }
 
+  /** Ends a sign-in at a provider, with what it sent the browser back with. Throws an [ApiError]. */
+  async finishProvider(providerId: string, code: string, state: string): Promise<void> {
+    const path = `auth/providers/${encodeURIComponent(providerId)}/finish`;
+    await this.#begin(await send<Tokens>(path, { method: 'POST', body: { code, state } }));
+  }
+
+  /**
+   * Opens a share link: for whoever is signed in, or else as a guest, who is signed in by that.
+   * Throws an [ApiError].
+   */
+  async openLink(
+    linkToken: string,
+    body: { password?: string; name?: string },
+  ): Promise<LinkOpened> {
+    const path = `links/${encodeURIComponent(linkToken)}`;
+    if (this.#state.userId !== null) {
+      return this.request<LinkOpened>(path, { method: 'POST', body });
+    }
+    const answer = await send<LinkOpened>(path, { method: 'POST', body });
+    const { guest } = answer.body;
+    if (guest) await this.#begin({ body: guest, serverTimeMs: answer.serverTimeMs });
+    return answer.body;
+  }
+
+  /** Changes the password, which ends all other sign-ins of the account. Throws an [ApiError]. */
+  async changePassword(passwords: { password: string; newPassword: string }): Promise<void> {
+    const token = await this.token();
+    // Under the lock: another tab that renews meanwhile would use a token that has just become void.
+    await withLock(LOCK, async () => {
+      const request = { method: 'PUT', body: passwords, token } as const;
+      const answer = await send<Tokens>('auth/password', request);
+      await this.#keep(answer);
+      this.#access = accessToken(answer.body, answer.serverTimeMs);
+    });
+  }
+
+  /** Forgets a session whose account is gone, in every tab. */
+  async forget(): Promise<void> {
+    this.#end('signed_out');
+    await withLock(LOCK, () => this.#slot.put(SIGNED_OUT));
+  }
+
   /** Signs out in every tab. The refresh token is made void at the server if that can be reached. */
   async signOut(): Promise<void> {
     this.#end('signed_out');
@@ -102,6 +145,7 @@ export class Session {
     try {
       return (await send<T>(path, { ...options, token })).body;
     } catch (error) {
+      if (hasCode(error, 'account_disabled')) await this.#lose('disabled');
       if (!hasCode(error, 'token_expired', 'unauthenticated')) throw error;
       const fresh = await this.token(token);
       return (await send<T>(path, { ...options, token: fresh })).body;
@@ -115,7 +159,7 @@ export class Session {
     // Who signed out has said so in every tab; a session that is merely gone ends here.
     if (stored === undefined) this.#end('expired');
     if (stored === undefined || stored === SIGNED_OUT || stored.userId !== userId) {
-      throw new ApiError('unauthenticated', 'Nobody is signed in.', 401);
+      throw new ApiError('unauthenticated', 'Nobody is signed in.', { status: 401 });
     }
     try {
       const { refreshToken } = stored;
@@ -126,12 +170,16 @@ export class Session {
       this.#access = accessToken(answer.body, answer.serverTimeMs);
       return answer.body.token;
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) {
-        await this.#slot.put(undefined);
-        this.#end('expired');
-      }
+      if (hasCode(error, 'account_disabled')) await this.#lose('disabled');
+      else if (error instanceof ApiError && error.status === 401) await this.#lose('expired');
       throw error;
     }
+  }
+
+  /** The server no longer takes the session. */
+  async #lose(absence: Absence): Promise<void> {
+    await this.#slot.put(undefined);
+    this.#end(absence);
   }
 
   async #begin(answer: Answer<Tokens>): Promise<void> {

@@ -1,4 +1,5 @@
 import { Center, Stack, Text, ThemeIcon, Title } from '@mantine/core';
+import { useDocumentTitle } from '@mantine/hooks';
 import type { ReactNode } from 'react';
 
 interface FullPageNoticeProps {
@@ -11,8 +12,9 @@ interface FullPageNoticeProps {
 
 /** What stands in the place of a page that cannot be shown. */
 export function FullPageNotice({ icon, title, children, actions }: FullPageNoticeProps) {
+  useDocumentTitle(`${title} · Motet`);
   return (
-    <Center mih="70dvh" p="lg">
+    <Center component="main" id="content" tabIndex={-1} mih="70dvh" p="lg">
       <Stack align="center" gap="md" maw={440} ta="center" role="alert">
         <ThemeIcon size={64} radius="xl" variant="light">
           {icon}

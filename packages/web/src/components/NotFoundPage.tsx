@@ -1,11 +1,9 @@
 import { Button } from '@mantine/core';
-import { useDocumentTitle } from '@mantine/hooks';
 import { IconMapQuestion } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { FullPageNotice } from './FullPageNotice';
 
 export function NotFoundPage() {
-  useDocumentTitle('Not found · Motet');
   return (
     <FullPageNotice
       icon={<IconMapQuestion size={32} />}

@@ -12,6 +12,11 @@ const LOOKS: Record<Role, { label: string; background: string; color: string }> 
     background: 'light-dark(#d3f3e6, #12483a)',
     color: 'light-dark(#0b5c43, #c5f0e0)',
   },
+  commenter: {
+    label: 'Commenter',
+    background: 'light-dark(#fbeccb, #4d3a12)',
+    color: 'light-dark(#6b4a00, #f8e2b0)',
+  },
   viewer: {
     label: 'Viewer',
     background: 'light-dark(#e9ebf1, #363b49)',

@@ -3,26 +3,27 @@
  * apart. Each has a contrast of 4.6:1 to white (initials and names stand on it) and so at least 3.5:1
  * to the dark paper, where carets are drawn in it.
  */
-const COLORS = [
-  '#5c66ec',
-  '#d93639',
-  '#0e8560',
-  '#ba43b4',
-  '#9d6b0c',
-  '#04809b',
-  '#9055de',
-  '#548100',
-  '#b7556f',
-  '#2e78be',
-  '#b1601b',
-  '#05837e',
-  '#b15684',
-  '#79790d',
-  '#716bc1',
-  '#b85a39',
+export const PERSON_COLORS = [
+  { value: '#5c66ec', label: 'Ultramarine' },
+  { value: '#d93639', label: 'Red' },
+  { value: '#0e8560', label: 'Green' },
+  { value: '#ba43b4', label: 'Magenta' },
+  { value: '#9d6b0c', label: 'Ochre' },
+  { value: '#04809b', label: 'Cyan' },
+  { value: '#9055de', label: 'Violet' },
+  { value: '#548100', label: 'Moss' },
+  { value: '#b7556f', label: 'Rose' },
+  { value: '#2e78be', label: 'Blue' },
+  { value: '#b1601b', label: 'Orange' },
+  { value: '#05837e', label: 'Teal' },
+  { value: '#b15684', label: 'Mauve' },
+  { value: '#79790d', label: 'Olive' },
+  { value: '#716bc1', label: 'Lavender' },
+  { value: '#b85a39', label: 'Terracotta' },
 ] as const;
 
 /** The CSS colour for a presence's colour number; numbers beyond the palette start over. */
 export function personColor(number: number): string {
-  return COLORS[Math.abs(Math.trunc(number)) % COLORS.length] ?? COLORS[0];
+  const index = Math.abs(Math.trunc(number)) % PERSON_COLORS.length;
+  return (PERSON_COLORS[index] ?? PERSON_COLORS[0]).value;
 }

@@ -1,19 +1,34 @@
-import { ActionIcon, Menu, Paper, Skeleton, VisuallyHidden } from '@mantine/core';
-import { IconDoorExit, IconDots, IconFileText, IconPencil, IconTrash } from '@tabler/icons-react';
+import { Menu, Paper, Skeleton, VisuallyHidden } from '@mantine/core';
+import {
+  IconDoorExit,
+  IconFileText,
+  IconHistory,
+  IconPencil,
+  IconTrash,
+} from '@tabler/icons-react';
 import { Link } from 'react-router';
 import type { DocumentSummary } from '../api/types';
+import { Person } from '../components/Person';
 import { RelativeTime } from '../components/RelativeTime';
 import { RoleBadge } from '../components/RoleBadge';
+import { RowMenu } from '../components/RowMenu';
+import { mayEdit } from '../components/roles';
 import classes from './DocumentList.module.css';
+import { Snippet } from './Snippet';
 
-interface DocumentListProps {
-  documents: DocumentSummary[];
+/** What can be done with a document of the list. */
+export interface DocumentActions {
   onRename: (document: DocumentSummary) => void;
-  /** Delete, or leave where the user is not the owner. */
-  onDelete: (document: DocumentSummary) => void;
+  onActivity: (document: DocumentSummary) => void;
+  onTrash: (document: DocumentSummary) => void;
+  onLeave: (document: DocumentSummary) => void;
 }
 
-export function DocumentList({ documents, onRename, onDelete }: DocumentListProps) {
+interface DocumentListProps extends DocumentActions {
+  documents: DocumentSummary[];
+}
+
+export function DocumentList({ documents, ...actions }: DocumentListProps) {
   return (
     <Paper withBorder className={classes.list}>
       <div className={classes.head} aria-hidden="true">
@@ -24,72 +39,82 @@ export function DocumentList({ documents, onRename, onDelete }: DocumentListProp
       </div>
       <ul className={classes.rows}>
         {documents.map((document) => (
-          <DocumentRow
-            key={document.documentId}
-            document={document}
-            onRename={() => onRename(document)}
-            onDelete={() => onDelete(document)}
-          />
+          <DocumentRow key={document.documentId} document={document} {...actions} />
         ))}
       </ul>
     </Paper>
   );
 }
 
-interface DocumentRowProps {
-  document: DocumentSummary;
-  onRename: () => void;
-  onDelete: () => void;
-}
-
-function DocumentRow({ document, onRename, onDelete }: DocumentRowProps) {
-  const { documentId, title, role, ownerName, updatedAt } = document;
+function DocumentRow({ document, ...actions }: { document: DocumentSummary } & DocumentActions) {
+  const { documentId, title, role, ownerId, ownerName, updatedAt, snippet } = document;
   const name = title || 'Untitled document';
   return (
     <li className={classes.row}>
       <IconFileText className={classes.icon} size={22} stroke={1.6} aria-hidden />
-      <Link to={`/d/${documentId}`} className={classes.title} title={name}>
-        {name}
-      </Link>
-      <span className={classes.owner}>{role === 'owner' ? 'You' : ownerName}</span>
+      <div className={classes.text}>
+        <Link to={`/d/${documentId}`} className={classes.title} title={name}>
+          {name}
+        </Link>
+        {snippet && snippet.length > 0 && (
+          <p className={classes.snippet}>
+            <Snippet parts={snippet} />
+          </p>
+        )}
+      </div>
+      <span className={classes.owner}>
+        <Person userId={ownerId} name={ownerName} size={22} />
+        <span>{role === 'owner' ? 'You' : ownerName}</span>
+      </span>
       <span className={classes.role}>
         <RoleBadge role={role} />
       </span>
       <span className={classes.changed}>
         <RelativeTime time={updatedAt} />
       </span>
-      <Menu position="bottom-end" shadow="md" withinPortal>
-        <Menu.Target>
-          <ActionIcon className={classes.menu} size={36} aria-label={`Actions for ${name}`}>
-            <IconDots size={20} />
-          </ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {role !== 'viewer' && (
-            <Menu.Item leftSection={<IconPencil size={18} />} onClick={onRename}>
-              Rename
-            </Menu.Item>
-          )}
-          {role === 'owner' ? (
-            <Menu.Item
-              c="var(--mantine-color-error)"
-              leftSection={<IconTrash size={18} />}
-              onClick={onDelete}
-            >
-              Delete
-            </Menu.Item>
-          ) : (
-            <Menu.Item
-              c="var(--mantine-color-error)"
-              leftSection={<IconDoorExit size={18} />}
-              onClick={onDelete}
-            >
-              Leave
-            </Menu.Item>
-          )}
-        </Menu.Dropdown>
-      </Menu>
+      <DocumentMenu document={document} name={name} {...actions} />
     </li>
+  );
+}
+
+interface DocumentMenuProps extends DocumentActions {
+  document: DocumentSummary;
+  name: string;
+}
+
+function DocumentMenu(props: DocumentMenuProps) {
+  const { document, name, onRename, onActivity, onTrash, onLeave } = props;
+  const { role } = document;
+  return (
+    <RowMenu of={name} className={classes.menu}>
+      {mayEdit(role) && (
+        <Menu.Item leftSection={<IconPencil size={18} />} onClick={() => onRename(document)}>
+          Rename
+        </Menu.Item>
+      )}
+      {role === 'owner' && (
+        <Menu.Item leftSection={<IconHistory size={18} />} onClick={() => onActivity(document)}>
+          Activity
+        </Menu.Item>
+      )}
+      {role === 'owner' ? (
+        <Menu.Item
+          c="var(--mantine-color-error)"
+          leftSection={<IconTrash size={18} />}
+          onClick={() => onTrash(document)}
+        >
+          Delete
+        </Menu.Item>
+      ) : (
+        <Menu.Item
+          c="var(--mantine-color-error)"
+          leftSection={<IconDoorExit size={18} />}
+          onClick={() => onLeave(document)}
+        >
+          Leave
+        </Menu.Item>
+      )}
+    </RowMenu>
   );
 }
 

@@ -1,142 +1,93 @@
-import { Button, CloseButton, Group, Stack, Text, TextInput, Title } from '@mantine/core';
-import { useDebouncedValue, useDocumentTitle } from '@mantine/hooks';
-import { notifications } from '@mantine/notifications';
-import { IconPlus, IconSearch } from '@tabler/icons-react';
+import { Box } from '@mantine/core';
 import { useEffect, useState } from 'react';
-import { useNavigate } from 'react-router';
-import { describe } from '../api/error';
+import { useSearchParams } from 'react-router';
 import type { DocumentSummary } from '../api/types';
-import { Failure } from '../components/Failure';
-import { Header } from '../components/Header';
-import { DeleteDialog } from './DeleteDialog';
+import { ActivityDialog } from '../audit/ActivityDialog';
+import { LoadMore } from '../components/LoadMore';
+import { Page } from '../components/Page';
+import { QueryFailure } from '../components/QueryFailure';
+import { useSearch } from '../components/SearchField';
+import { LeaveDialog, PurgeDialog, RenameDocumentDialog } from './DocumentDialogs';
 import { DocumentList, DocumentListSkeleton } from './DocumentList';
 import { NoDocuments, NothingFound } from './Empty';
-import { useCreateDocument, useDocuments } from './queries';
-import { RenameDialog } from './RenameDialog';
+import { Filters, filterNamed } from './Filters';
+import { NewDocument } from './NewDocument';
+import { useDocuments } from './queries';
+import { TrashList } from './TrashList';
+import { useTrash } from './useTrash';
 
 /** A dialog that is open for a document. */
-type Dialog = { kind: 'rename' | 'delete'; document: DocumentSummary };
-
-const UNTITLED = 'Untitled document';
+type Dialog = { kind: 'rename' | 'activity' | 'leave' | 'purge'; document: DocumentSummary };
 
 export function DocumentsPage() {
-  useDocumentTitle('Documents · Motet');
-  const navigate = useNavigate();
-  const list = useDocuments();
-  const create = useCreateDocument();
-  const [search, setSearch] = useState('');
+  const [address, setAddress] = useSearchParams();
+  const filter = filterNamed(address.get('filter'));
+  const search = useSearch(address.get('q') ?? '');
+  const { settled } = search;
+  const list = useDocuments(filter, settled);
+  const trash = useTrash();
   const [dialog, setDialog] = useState<Dialog>();
+  const close = () => setDialog(undefined);
+  const open = (kind: Dialog['kind']) => (document: DocumentSummary) =>
+    setDialog({ kind, document });
 
-  const [settledSearch] = useDebouncedValue(search.trim(), 150);
-  const { hasNextPage, isFetchingNextPage, isError, fetchNextPage } = list;
-  // The search looks at titles that are here; so while there is one, everything is brought here.
   useEffect(() => {
-    if (settledSearch !== '' && hasNextPage && !isFetchingNextPage && !isError) fetchNextPage();
-  }, [settledSearch, hasNextPage, isFetchingNextPage, isError, fetchNextPage]);
+    // In the address, so that the way back from a document leads to what was found.
+    setAddress((now) => withParameter(now, 'q', settled), { replace: true });
+  }, [settled, setAddress]);
 
-  const documents = list.data?.pages.flatMap((page) => page.documents) ?? [];
-  const found = documents.filter((document) => matches(document, search));
-
-  const createAndOpen = () =>
-    create.mutate(UNTITLED, {
-      onSuccess: ({ documentId }) => navigate(`/d/${documentId}`, { state: { isNew: true } }),
-      onError: (error) =>
-        notifications.show({
-          color: 'red',
-          title: 'The document could not be created',
-          message: describe(error),
-        }),
-    });
-  const createButton = (
-    <Button leftSection={<IconPlus size={18} />} onClick={createAndOpen} loading={create.isPending}>
-      New document
-    </Button>
-  );
+  const documents = list.data ?? [];
+  const isEmpty = list.isSuccess && documents.length === 0;
 
   return (
-    <>
-      <Header />
-      <Stack
-        component="main"
-        id="content"
-        className="page-column"
-        gap="lg"
-        py={{ base: 24, sm: 40 }}
-      >
-        <Group justify="space-between">
-          <Title order={1} fz={26} lts="-0.02em">
-            Documents
-          </Title>
-          {documents.length > 0 && createButton}
-        </Group>
-        {documents.length > 0 && (
-          <TextInput
-            aria-label="Search documents"
-            placeholder="Search by title or owner"
-            type="search"
-            leftSection={<IconSearch size={18} />}
-            rightSection={
-              search !== '' && (
-                <CloseButton
-                  size="sm"
-                  aria-label="Clear the search"
-                  onClick={() => setSearch('')}
-                />
-              )
-            }
-            value={search}
-            onChange={(event) => setSearch(event.currentTarget.value)}
-          />
-        )}
-        {list.isError && (
-          <Failure
-            title="Your documents could not be loaded"
-            error={list.error}
-            retry={() => list.refetch()}
-            retrying={list.isFetching}
-          />
-        )}
-        {list.isPending && <DocumentListSkeleton />}
-        {list.isSuccess && documents.length === 0 && <NoDocuments action={createButton} />}
-        {found.length > 0 && (
-          <DocumentList
-            documents={found}
-            onRename={(document) => setDialog({ kind: 'rename', document })}
-            onDelete={(document) => setDialog({ kind: 'delete', document })}
-          />
-        )}
-        {documents.length > 0 && found.length === 0 && !isFetchingNextPage && (
-          <NothingFound search={search} />
-        )}
-        <Text role="status" size="sm" c="dimmed" hidden={search === '' || found.length === 0}>
-          {found.length} of {documents.length} documents
-        </Text>
-        {hasNextPage && search === '' && (
-          <Button
-            variant="default"
-            mx="auto"
-            onClick={() => fetchNextPage()}
-            loading={isFetchingNextPage}
-          >
-            Show more
-          </Button>
-        )}
-      </Stack>
+    <Page title="Documents" action={<NewDocument />}>
+      <Filters
+        filter={filter}
+        onFilter={(next) =>
+          setAddress((now) => withParameter(now, 'filter', next === 'all' ? '' : next))
+        }
+        search={search}
+      />
+      <QueryFailure query={list} what="Your documents" />
+      {list.isPending && <DocumentListSkeleton />}
+      {isEmpty && settled === '' && <NoDocuments filter={filter} />}
+      {isEmpty && settled !== '' && <NothingFound search={settled} />}
+      {documents.length > 0 && (
+        <Box opacity={list.isPlaceholderData ? 0.6 : 1}>
+          {filter === 'trash' ? (
+            <TrashList
+              documents={documents}
+              search={settled}
+              restoring={trash.restoring}
+              onRestore={trash.takeOut}
+              onPurge={open('purge')}
+            />
+          ) : (
+            <DocumentList
+              documents={documents}
+              onRename={open('rename')}
+              onActivity={open('activity')}
+              onTrash={trash.putIn}
+              onLeave={open('leave')}
+            />
+          )}
+        </Box>
+      )}
+      <LoadMore list={list} />
       {dialog?.kind === 'rename' && (
-        <RenameDialog document={dialog.document} onClose={() => setDialog(undefined)} />
+        <RenameDocumentDialog document={dialog.document} onClose={close} />
       )}
-      {dialog?.kind === 'delete' && (
-        <DeleteDialog document={dialog.document} onClose={() => setDialog(undefined)} />
-      )}
-    </>
+      {dialog?.kind === 'activity' && <ActivityDialog document={dialog.document} onClose={close} />}
+      {dialog?.kind === 'leave' && <LeaveDialog document={dialog.document} onClose={close} />}
+      {dialog?.kind === 'purge' && <PurgeDialog document={dialog.document} onClose={close} />}
+    </Page>
   );
 }
 
-/** Whether every word of `search` is in the title or the owner's name. */
-function matches({ title, ownerName }: DocumentSummary, search: string): boolean {
-  const text = `${title} ${ownerName}`.toLocaleLowerCase();
-  return search
-    .toLocaleLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word));
+/** `address` with this parameter, or without it where `value` is empty. */
+function withParameter(address: URLSearchParams, name: string, value: string): URLSearchParams {
+  const next = new URLSearchParams(address);
+  if (value === '') next.delete(name);
+  else next.set(name, value);
+  return next;
 }

@@ -1,20 +1,38 @@
 import { Paper, Stack, Text, Title } from '@mantine/core';
-import type { ReactNode } from 'react';
+import type { Filter } from './queries';
+
+const WORDS: Record<Filter, { title: string; text: string }> = {
+  all: {
+    title: 'Your first document',
+    text: 'Start writing alone, and invite others when you like. Documents that others share with you appear here, too.',
+  },
+  owned: {
+    title: 'Nothing of your own yet',
+    text: 'Documents that you make are listed here.',
+  },
+  shared: {
+    title: 'Nothing shared with you yet',
+    text: 'Documents that others let you read or edit are listed here.',
+  },
+  trash: {
+    title: 'The trash is empty',
+    text: 'Documents that you delete wait here for a while, and can be restored.',
+  },
+};
 
 /** Stands in the place of the list while there is nothing to list. */
-export function NoDocuments({ action }: { action: ReactNode }) {
+export function NoDocuments({ filter }: { filter: Filter }) {
+  const { title, text } = WORDS[filter];
   return (
-    <Paper withBorder p="xl" py={64}>
+    <Paper withBorder p="xl" py={64} bg="var(--motet-paper)">
       <Stack align="center" gap="md" ta="center">
         <StackedSheets />
         <Title order={2} fz="h3">
-          Your first document
+          {title}
         </Title>
         <Text c="dimmed" maw={380}>
-          Start writing alone, and invite others when you like. Documents that others share with you
-          appear here, too.
+          {text}
         </Text>
-        {action}
       </Stack>
     </Paper>
   );
@@ -24,7 +42,7 @@ export function NoDocuments({ action }: { action: ReactNode }) {
 export function NothingFound({ search }: { search: string }) {
   return (
     <Text role="status" c="dimmed" ta="center" py={48}>
-      No document fits “{search.trim()}”.
+      No document fits “{search}”.
     </Text>
   );
 }

@@ -1,14 +1,14 @@
 import { Menu, Tooltip, UnstyledButton } from '@mantine/core';
-import { PersonAvatar } from '../components/PersonAvatar';
+import { Person } from '../components/Person';
 import classes from './Avatars.module.css';
-import type { Person } from './people';
+import type { Person as Participant } from './people';
 
 interface AvatarsProps {
-  people: Person[];
+  people: Participant[];
   /** How many are drawn as discs; the others are in a menu. */
   shown: number;
   /** Scrolls to where this person's caret is. */
-  onFind: (person: Person) => void;
+  onFind: (person: Participant) => void;
 }
 
 /** Who is here now. */
@@ -26,7 +26,7 @@ export function Avatars({ people, shown, onFind }: AvatarsProps) {
               aria-label={hint(person)}
               onClick={() => onFind(person)}
             >
-              <PersonAvatar name={person.name} color={person.color} size={30} />
+              <Person userId={person.userId} name={person.name} color={person.color} size={30} />
             </UnstyledButton>
           </Tooltip>
         </li>
@@ -45,7 +45,14 @@ export function Avatars({ people, shown, onFind }: AvatarsProps) {
               {rest.map((person) => (
                 <Menu.Item
                   key={person.sessionId}
-                  leftSection={<PersonAvatar name={person.name} color={person.color} size={24} />}
+                  leftSection={
+                    <Person
+                      userId={person.userId}
+                      name={person.name}
+                      color={person.color}
+                      size={24}
+                    />
+                  }
                   onClick={() => onFind(person)}
                 >
                   {person.name}
@@ -59,6 +66,6 @@ export function Avatars({ people, shown, onFind }: AvatarsProps) {
   );
 }
 
-function hint({ name, head }: Person): string {
+function hint({ name, head }: Participant): string {
   return head === undefined ? name : `${name}: go to their cursor`;
 }

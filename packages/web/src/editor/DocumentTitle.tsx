@@ -1,9 +1,8 @@
 import { TextInput } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
-import { describe } from '../api/error';
-import { useRenameDocument } from '../documents/queries';
-import { TITLE_LENGTH_MAX } from '../documents/title';
+import { notifyFailure } from '../components/notify';
+import { useChangeDocument } from '../documents/queries';
+import { NAME_LENGTH_MAX } from '../forms/fields';
 import classes from './DocumentTitle.module.css';
 
 interface DocumentTitleProps {
@@ -18,7 +17,7 @@ interface DocumentTitleProps {
 export function DocumentTitle({ documentId, title, readOnly, isNew }: DocumentTitleProps) {
   const [draft, setDraft] = useState<string>();
   const input = useRef<HTMLInputElement>(null);
-  const rename = useRenameDocument(documentId);
+  const rename = useChangeDocument(documentId);
 
   useEffect(() => {
     if (isNew && !readOnly) input.current?.select();
@@ -36,14 +35,10 @@ export function DocumentTitle({ documentId, title, readOnly, isNew }: DocumentTi
     const next = draft?.trim();
     setDraft(undefined);
     if (!next || next === title) return;
-    rename.mutate(next, {
-      onError: (error) =>
-        notifications.show({
-          color: 'red',
-          title: 'The title could not be changed',
-          message: describe(error),
-        }),
-    });
+    rename.mutate(
+      { title: next },
+      { onError: (error) => notifyFailure('The title could not be changed', error) },
+    );
   };
   const onKeyDown = (event: KeyboardEvent<HTMLInputElement>) => {
     if (event.key === 'Escape') setDraft(undefined);
@@ -54,6 +49,7 @@ export function DocumentTitle({ documentId, title, readOnly, isNew }: DocumentTi
     }
   };
 
+  const sent = rename.isPending && 'title' in rename.variables ? rename.variables.title : undefined;
   return (
     <h1 className={classes.heading}>
       <TextInput
@@ -61,8 +57,8 @@ export function DocumentTitle({ documentId, title, readOnly, isNew }: DocumentTi
         variant="unstyled"
         aria-label="Document title"
         classNames={{ input: classes.input }}
-        maxLength={TITLE_LENGTH_MAX}
-        value={draft ?? (rename.isPending ? rename.variables : title)}
+        maxLength={NAME_LENGTH_MAX}
+        value={draft ?? sent ?? title}
         onChange={(event) => setDraft(event.currentTarget.value)}
         onBlur={keep}
         onKeyDown={onKeyDown}

@@ -1,7 +1,7 @@
 import { Button, CopyButton, Group } from '@mantine/core';
-import { useDocumentTitle } from '@mantine/hooks';
 import { IconFileOff, IconLock, IconMapQuestion } from '@tabler/icons-react';
 import { Link } from 'react-router';
+import { useIsGuest } from '../auth/me';
 import { FullPageNotice } from '../components/FullPageNotice';
 
 /** Why a document cannot be shown, and will not be by waiting. */
@@ -21,7 +21,7 @@ const NOTICES = {
   withdrawn: {
     Icon: IconLock,
     title: 'You no longer have access',
-    text: 'The owner of this document has stopped sharing it with you.',
+    text: 'The owner of this document has stopped sharing it with you, or your session was ended.',
   },
 } as const;
 
@@ -33,31 +33,31 @@ interface GoneProps {
 
 export function Gone({ why, unsentText = '' }: GoneProps) {
   const { Icon, title, text } = NOTICES[why];
-  useDocumentTitle(`${title} · Motet`);
+  const isGuest = useIsGuest();
   return (
-    <main>
-      <FullPageNotice
-        icon={<Icon size={32} />}
-        title={title}
-        actions={
-          <Group justify="center">
-            {unsentText !== '' && (
-              <CopyButton value={unsentText}>
-                {({ copied, copy }) => (
-                  <Button variant="default" onClick={copy}>
-                    {copied ? 'Copied' : 'Copy the text as you had it'}
-                  </Button>
-                )}
-              </CopyButton>
-            )}
+    <FullPageNotice
+      icon={<Icon size={32} />}
+      title={title}
+      actions={
+        <Group justify="center">
+          {unsentText !== '' && (
+            <CopyButton value={unsentText}>
+              {({ copied, copy }) => (
+                <Button variant="default" onClick={copy}>
+                  {copied ? 'Copied' : 'Copy the text as you had it'}
+                </Button>
+              )}
+            </CopyButton>
+          )}
+          {!isGuest && (
             <Button component={Link} to="/">
               Go to your documents
             </Button>
-          </Group>
-        }
-      >
-        {text}
-      </FullPageNotice>
-    </main>
+          )}
+        </Group>
+      }
+    >
+      {text}
+    </FullPageNotice>
   );
 }

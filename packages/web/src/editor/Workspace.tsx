@@ -5,14 +5,17 @@ import type Quill from 'quill/core.js';
 import { useState } from 'react';
 import { Link } from 'react-router';
 import type { DocumentSummary } from '../api/types';
+import { useIsGuest } from '../auth/me';
 import { UserMenu } from '../auth/UserMenu';
 import { LogoMark } from '../components/Logo';
+import { mayEdit } from '../components/roles';
+import { ShareDialog } from '../sharing/ShareDialog';
 import { Avatars } from './Avatars';
 import { DocumentTitle } from './DocumentTitle';
 import { Gone } from './Gone';
 import { goToPerson } from './goToPerson';
 import { PageSkeleton } from './PageSkeleton';
-import { ShareDialog } from './ShareDialog';
+import { ReadOnlyBar, useRoleNotice } from './readOnly';
 import { StateLine } from './StateLine';
 import { Surface } from './Surface';
 import { Toolbar } from './Toolbar';
@@ -33,25 +36,32 @@ export function Workspace({ documentId, summary, isNew }: WorkspaceProps) {
   const [sharing, setSharing] = useState(false);
   const isWide = useMediaQuery('(min-width: 48em)', true, { getInitialValueInEffect: false });
 
+  const isGuest = useIsGuest();
+  useRoleNotice(live.role);
+
   if (live.gone) return <Gone why={live.gone} unsentText={unsentText(live)} />;
 
   const role = live.role ?? summary?.role;
-  const readOnly = role === 'viewer';
+  const readOnly = !mayEdit(role);
   const title = summary?.title ?? '';
 
   return (
     <div className={classes.workspace}>
       <div className={classes.bars}>
         <header className={classes.header}>
-          <UnstyledButton
-            component={Link}
-            to="/"
-            className={classes.home}
-            aria-label="Your documents"
-            title="Your documents"
-          >
+          {isGuest ? (
             <LogoMark size={32} />
-          </UnstyledButton>
+          ) : (
+            <UnstyledButton
+              component={Link}
+              to="/"
+              className={classes.home}
+              aria-label="Your documents"
+              title="Your documents"
+            >
+              <LogoMark size={32} />
+            </UnstyledButton>
+          )}
           <div className={classes.title}>
             {summary ? (
               <DocumentTitle
@@ -88,9 +98,9 @@ export function Workspace({ documentId, summary, isNew }: WorkspaceProps) {
             <UserMenu />
           </div>
         </header>
-        {role !== 'viewer' && (
-          <div className={classes.tools}>{quill && !readOnly && <Toolbar quill={quill} />}</div>
-        )}
+        <div className={classes.tools}>
+          {readOnly ? <ReadOnlyBar /> : quill && <Toolbar quill={quill} />}
+        </div>
       </div>
       <main className={classes.desk}>
         {live.document && live.loaded ? (
@@ -99,12 +109,9 @@ export function Workspace({ documentId, summary, isNew }: WorkspaceProps) {
           <PageSkeleton />
         )}
       </main>
-      <ShareDialog
-        documentId={documentId}
-        title={title}
-        opened={sharing}
-        onClose={() => setSharing(false)}
-      />
+      {summary && sharing && role === 'owner' && (
+        <ShareDialog document={summary} onClose={() => setSharing(false)} />
+      )}
     </div>
   );
 }

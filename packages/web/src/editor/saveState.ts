@@ -1,4 +1,5 @@
 import type { Role } from '../api/types';
+import { mayEdit } from '../components/roles';
 
 /** Where the user's edits stand, in the words of the state line. */
 export type SaveState =
@@ -25,7 +26,7 @@ export function saveState({ loaded, connection, waiting, role, problem }: Situat
   if (!loaded) return { kind: 'loading' };
   if (connection === 'reconnecting') return { kind: 'reconnecting', waiting };
   if (waiting > 0) return { kind: 'saving' };
-  return { kind: role === 'viewer' ? 'read_only' : 'saved' };
+  return { kind: mayEdit(role) ? 'saved' : 'read_only' };
 }
 
 /** The line's text. */

@@ -16,7 +16,7 @@ import {
   write,
 } from './pages';
 
-const motet = new Motet();
+let motet: Motet;
 let browser: Browser;
 let pages: PreviewServer & { url: string };
 let stage: Stage;
@@ -24,7 +24,8 @@ let ada: Account & Who;
 let documentId: string;
 
 beforeAll(async () => {
-  [browser, pages] = await Promise.all([launch(), servePages(), motet.start()]);
+  [browser, pages] = await Promise.all([launch(), servePages()]);
+  motet = await new Motet('--allowed-origins', pages.url).start();
   ada = { ...(await motet.register('ada')), name: 'Ada' };
 });
 beforeEach(async () => {
@@ -38,7 +39,7 @@ afterEach(async ({ task }) => {
 afterAll(async () => {
   await browser.close();
   await pages.close();
-  await motet.destroy();
+  await motet?.destroy();
 });
 
 /** Opens an example of the document under test. */

@@ -118,6 +118,11 @@ uuid_id!(
     SessionId,
     "session"
 );
+uuid_id!(
+    /// One running server among those that share a database, from its start to its end.
+    NodeId,
+    "node"
+);
 
 impl OrganizationId {
     /// The one that is always there; whoever registers belongs to it.

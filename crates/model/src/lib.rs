@@ -16,6 +16,7 @@ mod revision;
 pub use change::{Change, Checkpoint};
 pub use clock::Clock;
 pub use ids::{
-    ApiKeyId, ClientId, DocumentId, GroupId, IdError, LinkId, OrganizationId, SessionId, UserId,
+    ApiKeyId, ClientId, DocumentId, GroupId, IdError, LinkId, NodeId, OrganizationId, SessionId,
+    UserId,
 };
 pub use revision::Revision;

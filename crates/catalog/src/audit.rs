@@ -129,6 +129,40 @@ pub struct AuditRow {
     pub address: Option<String>,
 }
 
+/// An act as far as it concerns those who were not there: what it was done to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastAct {
+    /// What.
+    pub action: AuditAction,
+    /// In which organization.
+    pub organization: OrganizationId,
+    /// Who, if anybody was signed in.
+    pub actor: Option<UserId>,
+    /// On which document.
+    pub document: Option<DocumentId>,
+    /// Upon whom.
+    pub user: Option<UserId>,
+    /// What else there is to know.
+    pub details: Value,
+}
+
+impl PastAct {
+    fn from_row(row: &AnyRow, actions: &[AuditAction]) -> Result<Self, CatalogError> {
+        let text = |column| row.try_get::<String, _>(column);
+        let name = text("action")?;
+        let action = actions.iter().find(|action| action.as_str() == name);
+        let action = action.ok_or_else(|| CatalogError::Unavailable("an unasked action".into()))?;
+        Ok(Self {
+            action: *action,
+            organization: parsed(row, "organization_id")?,
+            actor: text("actor_id")?.parse().ok(),
+            document: text("document_id")?.parse().ok(),
+            user: text("user_id")?.parse().ok(),
+            details: serde_json::from_str(&text("details")?).unwrap_or_default(),
+        })
+    }
+}
+
 /// Which rows to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
@@ -399,36 +433,36 @@ impl Catalog {
         time(&head, "seq")
     }
 
-    /// What the operator has done after `after`, each with the account that it was done upon; and how far
-    /// the trail goes.
+    /// The acts of these kinds that were noted after the row `after`, in order; and how far the trail goes.
+    /// Rows become visible in their order, so whoever asks again from there misses none.
     ///
     /// # Errors
     ///
     /// `Unavailable`.
-    pub async fn operator_acts(
+    pub async fn acts_after(
         &self,
         after: u64,
-    ) -> Result<(Vec<(String, Option<UserId>)>, u64), CatalogError> {
+        actions: &[AuditAction],
+    ) -> Result<(Vec<PastAct>, u64), CatalogError> {
         let seq = self.audit_seq().await?;
         if seq <= after {
             return Ok((Vec::new(), seq));
         }
-        // Strangers' attempts have no actor either, but an address.
-        let rows = sqlx::query(
-            "SELECT action, user_id FROM audit
-             WHERE seq > $1 AND seq <= $2 AND actor_id = '' AND address_hash = ''
-             ORDER BY seq",
-        )
-        .bind(stored(after))
-        .bind(stored(seq))
-        .fetch_all(&self.pool)
-        .await?;
-        let act = |row: &AnyRow| -> Result<_, CatalogError> {
-            let user: String = row.try_get("user_id")?;
-            Ok((row.try_get("action")?, user.parse().ok()))
-        };
-        let acts = rows.iter().map(act).collect::<Result<_, _>>()?;
-        Ok((acts, seq))
+        let places: Vec<_> = (3..3 + actions.len()).map(|at| format!("${at}")).collect();
+        let sql = format!(
+            "SELECT action, organization_id, actor_id, document_id, user_id, details FROM audit
+             WHERE seq > $1 AND seq <= $2 AND action IN ({}) ORDER BY seq",
+            places.join(", ")
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(stored(after));
+        let query = actions
+            .iter()
+            .fold(query.bind(stored(seq)), |query, action| {
+                query.bind(action.as_str())
+            });
+        let rows = query.fetch_all(&self.pool).await?;
+        let acts = rows.iter().map(|row| PastAct::from_row(row, actions));
+        Ok((acts.collect::<Result<_, _>>()?, seq))
     }
 
     /// Checks every row of the chain, oldest first.

@@ -160,6 +160,19 @@ impl Catalog {
         row.map(|row| parsed(&row, "organization_id")).transpose()
     }
 
+    /// Whether there is such a document, and not in the trash.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn is_there(&self, id: DocumentId) -> Result<bool, CatalogError> {
+        let row = sqlx::query("SELECT id FROM documents WHERE id = $1 AND deleted_at_ms = 0")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// The title of a document, whoever asks.
     ///
     /// # Errors

@@ -9,9 +9,9 @@ use std::{future::Future, sync::Arc};
 use motet_catalog::{
     Actor, Answer, ApiKey, AuditAction, Avatar, Catalog, CatalogError, Entry, Failures, Identity,
     Kind, NewDocument, NewLink, NewUser, Organization, ProviderAttempt, RefreshToken, Role,
-    Rotation, Turn, Verification,
+    Rotation, SigningKey, Turn, Verification,
 };
-use motet_model::{ApiKeyId, GroupId, LinkId, OrganizationId};
+use motet_model::{ApiKeyId, GroupId, LinkId, NodeId, OrganizationId};
 use serde_json::Value;
 use support::{
     LATER, NOW, Store, actor, create, document, group, link, on_each_store, user, with_users,
@@ -37,6 +37,9 @@ on_each_store! {
     an_account_has_one_picture,
     whatever_goes_at_once_waits_in_no_circle,
     the_latest_content_is_indexed,
+    one_node_has_a_job,
+    every_node_has_the_same_keys,
+    what_one_node_does_the_others_learn,
 }
 
 /// Two nodes, with so many accounts.
@@ -653,4 +656,100 @@ async fn the_latest_content_is_indexed(store: &Store) {
         );
         assert_eq!(found.await.unwrap().len(), usize::from(n == 10), "{n}");
     }
+}
+
+async fn one_node_has_a_job(store: &Store) {
+    let nodes = nodes(store, 1).await;
+    let [a, b] = [1, 2].map(|n| NodeId::from_bytes([n; 16]));
+    let claim = |catalog: &Catalog, node, now_ms| {
+        let catalog = catalog.clone();
+        async move {
+            let claimed = catalog.claim("a job", node, now_ms, now_ms + 10);
+            claimed.await.unwrap()
+        }
+    };
+    assert!(claim(&nodes[0], a, NOW).await);
+    assert!(claim(&nodes[0], a, NOW + 5).await, "it keeps what it has");
+    if matches!(store, Store::Sqlite(_)) {
+        // There is one node.
+        return;
+    }
+    assert!(!claim(&nodes[1], b, NOW + 14).await);
+    assert!(claim(&nodes[1], b, NOW + 15).await, "it is over");
+    nodes[0].release("a job", a).await.unwrap();
+    assert!(
+        !claim(&nodes[0], a, NOW + 16).await,
+        "only its own is released"
+    );
+    nodes[1].release("a job", b).await.unwrap();
+
+    let claimed = at_once(&nodes, 16, |catalog, n| async move {
+        let node = NodeId::from_bytes([n; 16]);
+        catalog
+            .claim("another job", node, NOW, NOW + 10)
+            .await
+            .unwrap()
+    });
+    let claimed = claimed.await;
+    assert_eq!(claimed.iter().filter(|claimed| **claimed).count(), 1);
+}
+
+async fn every_node_has_the_same_keys(store: &Store) {
+    let nodes = nodes(store, 1).await;
+    let key = |n| SigningKey {
+        starts_ms: 0,
+        seed: [n; 32],
+    };
+    at_once(&nodes, 8, |catalog, n| async move {
+        catalog.add_first_signing_keys(&[key(n)]).await.unwrap();
+    })
+    .await;
+    let keys = nodes[0].signing_keys().await.unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(nodes[1].signing_keys().await.unwrap(), keys);
+
+    let later = SigningKey {
+        starts_ms: NOW,
+        ..key(9)
+    };
+    let add = |node: usize| {
+        let (catalog, key) = (nodes[node].clone(), later.clone());
+        async move { catalog.add_signing_key(&actor(1), &key, "nine").await }
+    };
+    assert!(add(0).await.unwrap());
+    assert!(!add(1).await.unwrap(), "two never start at once");
+    let both = [keys[0].clone(), later];
+    assert_eq!(nodes[1].signing_keys().await.unwrap(), both);
+    nodes[1]
+        .remove_signing_key(&actor(1), 0, "first")
+        .await
+        .unwrap();
+    assert_eq!(nodes[0].signing_keys().await.unwrap(), both[1..]);
+}
+
+async fn what_one_node_does_the_others_learn(store: &Store) {
+    let nodes = nodes(store, 3).await;
+    create(&nodes[0], 1, 1).await;
+    let seen = nodes[1].audit_seq().await.unwrap();
+    let acts = [AuditAction::DocumentShared, AuditAction::AccountDisabled];
+    at_once(&nodes, 2, |catalog, n| async move {
+        let by = actor(1);
+        let granted = catalog.grant(&by, document(1), user(n + 1).id, Role::Editor);
+        granted.await.unwrap();
+    })
+    .await;
+    nodes[0]
+        .set_disabled(&actor(1), user(3).id, true)
+        .await
+        .unwrap();
+    let (learned, seq) = nodes[1].acts_after(seen, &acts).await.unwrap();
+    let mut shared: Vec<_> = learned[..2].iter().map(|act| act.user).collect();
+    shared.sort();
+    assert_eq!(shared, [Some(user(2).id), Some(user(3).id)]);
+    assert_eq!(learned[0].document, Some(document(1)));
+    assert_eq!(learned[0].actor, Some(user(1).id));
+    assert_eq!(learned[2].action, AuditAction::AccountDisabled);
+    assert_eq!(learned.len(), 3);
+    let (nothing, same) = nodes[1].acts_after(seq, &acts).await.unwrap();
+    assert_eq!((nothing.len(), same), (0, seq));
 }

@@ -258,7 +258,7 @@ async fn erased(store: &Store) {
     assert_eq!(found(&catalog, 1, "xylophone").await, NOTHING);
     let tables: &[&str] = match store {
         Store::Sqlite(_) => &["all in one file"],
-        Store::Postgres { .. } => {
+        Store::Postgres(_) => {
             // SQLite does without.
             catalog.scrub().await.unwrap();
             &["search_parts", "search_parts_words"]

@@ -62,11 +62,11 @@ async fn appends(log: &Arc<AnyLog>, round: u8, documents: u64) -> f64 {
 #[tokio::main]
 async fn main() {
     let folder = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let schema = support::Schema::new().await;
+    let schema = motet_testing::Schema::new().await;
     let sqlite = SqliteLog::open(&folder.path().join("log.db")).unwrap();
     let stores: [(&str, Arc<AnyLog>); 2] = [
         ("sqlite", Arc::new(sqlite.into())),
-        ("postgres", Arc::new(schema.open().await.into())),
+        ("postgres", Arc::new(support::open(&schema).await.into())),
     ];
     let mut medians = Vec::new();
     for documents in [1, 100, 1_000, 10_000] {

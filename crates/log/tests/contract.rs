@@ -70,8 +70,8 @@ macro_rules! contract {
         }
         mod postgres {
             $(#[tokio::test] async fn $test() {
-                let schema = super::support::Schema::new().await;
-                super::$test(super::AnyLog::from(schema.open().await)).await;
+                let schema = motet_testing::Schema::new().await;
+                super::$test(super::AnyLog::from(super::support::open(&schema).await)).await;
             })*
         }
     };

@@ -20,10 +20,8 @@ use motet_model::{Change, Checkpoint, DocumentId, Revision};
 use sqlx::postgres::PgConnectOptions;
 use tokio::time::{Instant, sleep};
 
-use self::support::{
-    Schema, change,
-    proxy::{Fault, Proxy},
-};
+use self::support::{change, open};
+use motet_testing::{Fault, Proxy, Schema};
 
 const ID: DocumentId = DocumentId::from_bytes([9; 16]);
 
@@ -119,7 +117,7 @@ async fn fenced_across_nodes() {
     let mut writers = Vec::new();
     let mut nodes = Vec::new();
     for _ in 0..4 {
-        let node = Arc::new(schema.open().await);
+        let node = Arc::new(open(&schema).await);
         for _ in 0..8 {
             let (seqs, stop) = (Arc::clone(&seqs), Arc::clone(&stop));
             writers.push(tokio::spawn(write(
@@ -154,7 +152,7 @@ async fn fenced_across_nodes() {
 async fn backends_that_are_terminated() {
     const DOCUMENTS: u8 = 40;
     let schema = Schema::new().await;
-    let log = Arc::new(schema.open().await);
+    let log = Arc::new(open(&schema).await);
     let (seqs, stop) = (Arc::<AtomicU64>::default(), Arc::default());
     let writers: Vec<_> = (0..20)
         .map(|_| {
@@ -169,7 +167,7 @@ async fn backends_that_are_terminated() {
         killed += sqlx::query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1",
         )
-        .bind(&schema.name)
+        .bind(schema.name())
         .execute(&mut killer)
         .await
         .unwrap()
@@ -233,7 +231,7 @@ async fn somebody_else_who_was_first_is_found_out() {
     for fault in [Fault::LoseRequest, Fault::LoseAnswer] {
         let schema = Schema::new().await;
         let (proxy, log) = behind_proxy(&schema, short(500, 20_000)).await;
-        let other = schema.open().await;
+        let other = open(&schema).await;
         other
             .append(ID, revision(1), vec![change(7)])
             .await
@@ -306,7 +304,7 @@ async fn reads_are_asked_again() {
 #[tokio::test]
 async fn what_is_not_accepted_fails_alone() {
     let schema = Schema::new().await;
-    let log = Arc::new(schema.open().await);
+    let log = Arc::new(open(&schema).await);
     schema
         .execute("ALTER TABLE log_appends ADD CHECK (octet_length(record) < 1000)")
         .await;
@@ -345,13 +343,13 @@ async fn durable_across_a_reopen() {
         state: Bytes::from_static(b"state"),
     };
     {
-        let log = schema.open().await;
+        let log = open(&schema).await;
         log.append(ID, revision(0), vec![change(1), change(2)])
             .await
             .unwrap();
         log.put_checkpoint(ID, checkpoint.clone()).await.unwrap();
     }
-    let log = schema.open().await;
+    let log = open(&schema).await;
     assert_eq!(read(&log, ID).await, [change(1), change(2)]);
     assert_eq!(
         log.checkpoint(ID, revision(5)).await.unwrap(),
@@ -385,7 +383,7 @@ async fn many_open_an_empty_database_at_once() {
     let opening: Vec<_> = (0..6)
         .map(|_| {
             let schema = Arc::clone(&schema);
-            tokio::spawn(async move { schema.open().await })
+            tokio::spawn(async move { open(&schema).await })
         })
         .collect();
     for (n, log) in (0..).zip(opening) {
@@ -398,7 +396,7 @@ async fn many_open_an_empty_database_at_once() {
 #[tokio::test]
 async fn newer_tables_are_refused() {
     let schema = Schema::new().await;
-    drop(schema.open().await);
+    drop(open(&schema).await);
     schema
         .execute(
             "INSERT INTO log_migrations (version, description, success, checksum, execution_time)
@@ -422,7 +420,7 @@ async fn damage_is_found() {
     ];
     for damage in damages {
         let schema = Schema::new().await;
-        let log = schema.open().await;
+        let log = open(&schema).await;
         for n in 0..3 {
             log.append(ID, revision(n), vec![change(n + 1)])
                 .await
@@ -442,7 +440,7 @@ async fn damage_is_found() {
 #[tokio::test]
 async fn pages_of_many_small_appends() {
     let schema = Schema::new().await;
-    let log = schema.open().await;
+    let log = open(&schema).await;
     let mut empty = change(0);
     empty.client_id = "c".parse().unwrap();
     empty.delta = Bytes::new();
@@ -465,7 +463,7 @@ async fn pages_of_many_small_appends() {
 #[tokio::test]
 async fn nothing_of_a_deleted_document_is_in_the_tables() {
     let schema = Schema::new().await;
-    let log = schema.open().await;
+    let log = open(&schema).await;
     // Not to be compressed, and too large for the table itself: beside it.
     let mut random = 1_u64;
     for n in 0..50 {

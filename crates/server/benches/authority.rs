@@ -68,15 +68,16 @@ async fn add_document(catalog: &Catalog, n: u8, grants: u64) -> (DocumentId, Use
 fn authority(c: &mut Criterion) {
     let folder = TempDir::new().expect("a folder");
     let runtime = Runtime::new().expect("a runtime");
-    let tokens = Arc::new(Tokens::open(&folder.path().join("keys")).expect("a key"));
-    let (authority, catalog) = runtime.block_on(async {
+    let (authority, catalog, tokens) = runtime.block_on(async {
         let path = folder.path().join("catalog.db");
         let catalog = Catalog::open_sqlite(&path).await.expect("a catalog");
         add_user(&catalog, OWNER).await;
         let issuers = Arc::new(Issuers::default());
-        let tokens = Arc::clone(&tokens);
-        let authority = Authority::new(catalog.clone(), tokens, issuers, Arc::new(Standing));
-        (authority, catalog)
+        let tokens = Tokens::open(&catalog, folder.path()).await;
+        let tokens = Arc::new(tokens.expect("a key"));
+        let clock = Arc::new(Standing);
+        let authority = Authority::new(catalog.clone(), Arc::clone(&tokens), issuers, clock);
+        (authority, catalog, tokens)
     });
 
     let mut group = c.benchmark_group("authenticate");

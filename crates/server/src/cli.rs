@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use motet_catalog::{Actor, AuditAction, Catalog, CatalogError, Entry, NewUser, Organization};
+use motet_catalog::{Actor, AuditAction, Catalog, CatalogError, NewUser, Organization};
 use motet_model::{Clock, OrganizationId};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     http::Account,
     limits::limits,
     serve::serve,
+    stores,
 };
 
 /// Accounts that are read at a time.
@@ -204,7 +205,7 @@ impl Cli {
                     list_organizations(&flags).await
                 }
                 Command::Token(args) => print_token(args).await,
-                Command::Keys(KeysCommand::List(flags)) => list_keys(&flags),
+                Command::Keys(KeysCommand::List(flags)) => list_keys(&flags).await,
                 Command::Keys(KeysCommand::Rotate(args)) => rotate_keys(&args).await,
                 Command::Keys(KeysCommand::Remove(args)) => remove_key(&args).await,
                 Command::Config(ConfigCommand::Check(flags)) => {
@@ -223,12 +224,7 @@ impl Cli {
 
 async fn open(flags: &Flags) -> anyhow::Result<(Config, Catalog)> {
     let config = Config::load(flags)?;
-    config
-        .make_data_dir()
-        .context("cannot make the data directory")?;
-    let catalog = Catalog::open_sqlite(&config.catalog())
-        .await
-        .context("cannot open the catalog")?;
+    let catalog = stores::open_catalog(&config).await?;
     Ok((config, catalog))
 }
 
@@ -330,7 +326,8 @@ async fn print_token(args: TokenArgs) -> anyhow::Result<()> {
     let (config, catalog) = open(&args.flags).await?;
     let user = catalog.user_by_email(&args.user).await?;
     let user = user.with_context(|| format!("there is no account {}", args.user))?;
-    let tokens = Tokens::open(&config.keys()).context("cannot open the signing key")?;
+    let tokens = Tokens::open(&catalog, &config.keys()).await;
+    let tokens = tokens.context("cannot read the signing keys")?;
     let lifetime_ms = u64::try_from(args.expires_in.as_millis())?;
     let (token, expires_at_ms) =
         tokens.sign(user.id, &user.name, None, SystemClock.now_ms(), lifetime_ms);
@@ -353,9 +350,11 @@ fn operator() -> Actor {
     }
 }
 
-fn list_keys(flags: &Flags) -> anyhow::Result<()> {
-    let folder = Config::load(flags)?.keys();
-    let keys = Keys::open(&folder).context("cannot read the keys")?;
+async fn list_keys(flags: &Flags) -> anyhow::Result<()> {
+    let (config, catalog) = open(flags).await?;
+    let keys = Keys::open(&catalog, &config.keys()).await;
+    let keys = keys.context("cannot read the keys")?;
+    catalog.close().await;
     let now_ms = SystemClock.now_ms();
     let signing = keys.signing(now_ms);
     for key in keys.iter() {
@@ -370,32 +369,28 @@ fn list_keys(flags: &Flags) -> anyhow::Result<()> {
 }
 
 async fn remove_key(args: &RemoveKeyArgs) -> anyhow::Result<()> {
-    let (config, catalog) = open(&args.flags).await?;
-    keys::remove(&config.keys(), &args.key_id, SystemClock.now_ms())?;
-    note_key(&catalog, AuditAction::KeyRemoved, &args.key_id).await
-}
-
-/// Running servers learn of it from the audit trail.
-async fn note_key(catalog: &Catalog, action: AuditAction, key_id: &str) -> anyhow::Result<()> {
-    let entry = Entry::new(action).details(serde_json::json!({ "key": key_id }));
-    catalog.note(&[(operator(), entry)]).await?;
+    let (_, catalog) = open(&args.flags).await?;
+    let now_ms = SystemClock.now_ms();
+    keys::remove(&catalog, &operator(), &args.key_id, now_ms).await?;
     catalog.close().await;
     Ok(())
 }
 
 async fn rotate_keys(args: &RotateArgs) -> anyhow::Result<()> {
     let (config, catalog) = open(&args.flags).await?;
-    let folder = config.keys();
     // The first key is made as well: the new one is never alone before its time.
-    Keys::open(&folder).context("cannot read the keys")?;
+    Keys::open(&catalog, &config.keys())
+        .await
+        .context("cannot read the keys")?;
     let after_ms = u64::try_from(args.after.as_millis())?;
     let starts_ms = SystemClock.now_ms().saturating_add(after_ms);
-    let key_id = keys::rotate(&folder, starts_ms).context("cannot write the key")?;
+    let key_id = keys::rotate(&catalog, &operator(), starts_ms).await?;
+    catalog.close().await;
     if std::io::stdout().is_terminal() {
         print(&format!("# signs from {}", rfc3339(starts_ms)));
     }
     print(&key_id);
-    note_key(&catalog, AuditAction::KeyRotated, &key_id).await
+    Ok(())
 }
 
 fn ask_password() -> anyhow::Result<String> {

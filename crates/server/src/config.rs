@@ -1,5 +1,7 @@
 //! Settings: defaults, then a TOML file, then `MOTET_…` from the environment, then flags.
 
+mod location;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -13,6 +15,7 @@ use figment::{
 use motet_model::limits;
 use serde::{Deserialize, Deserializer, Serialize, de::value::StrDeserializer};
 
+pub(crate) use self::location::DatabaseUrl;
 use crate::{
     auth::{IssuerSettings, ProviderSettings},
     http::{ImageSource, Network, Origin, ProxyHeaders},
@@ -27,8 +30,10 @@ const DAYS_MAX: u64 = 36_500;
 pub(crate) struct Config {
     /// The address to listen at.
     pub(crate) listen: SocketAddr,
-    /// Where everything is kept.
+    /// Where everything is kept, without a database.
     pub(crate) data_dir: PathBuf,
+    /// Where people and documents are kept instead, for several nodes.
+    pub(crate) database: Option<DatabaseUrl>,
     /// What to log, as `tracing_subscriber::EnvFilter` takes it.
     pub(crate) log: String,
     /// Log lines as JSON.
@@ -115,6 +120,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("data"),
+            database: None,
             log: "info".to_owned(),
             log_json: false,
             registration: true,
@@ -157,6 +163,10 @@ pub struct Flags {
     #[arg(long, value_name = "DIR", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data_dir: Option<PathBuf>,
+    /// Keep it in this PostgreSQL database instead, for several nodes: postgres://USER@HOST/NAME
+    #[arg(long, value_name = "URL", global = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
     /// The address to listen at [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use motet_catalog::{Actor, Catalog, CatalogError, Erasure};
-use motet_log::{DocumentLog, LogError, SqliteLog};
+use motet_log::{AnyLog, DocumentLog, LogError};
 use motet_model::Clock;
 use tokio::{
     sync::Mutex,
@@ -22,6 +22,7 @@ use crate::{
     auth::lockout,
     collab::{Affected, Collab},
     entropy,
+    jobs::{Job, Jobs},
 };
 
 /// How often erasures are looked for that others have begun: the command line, or a server before.
@@ -45,8 +46,9 @@ pub(crate) enum ErasureError {
 /// Goes through the steps, one erasure after the other.
 pub(crate) struct Eraser {
     catalog: Catalog,
-    log: Arc<SqliteLog>,
+    log: Arc<AnyLog>,
     clock: Arc<dyn Clock>,
+    jobs: Jobs,
     /// Where people are, in a server.
     live: Option<(Arc<Collab>, Auditor)>,
     turn: Mutex<Scrubs>,
@@ -73,12 +75,18 @@ impl Scrubs {
 }
 
 impl Eraser {
-    /// For the command line, while no server runs.
-    pub(crate) fn new(catalog: Catalog, log: Arc<SqliteLog>, clock: Arc<dyn Clock>) -> Self {
+    /// For the command line.
+    pub(crate) fn new(
+        catalog: Catalog,
+        log: Arc<AnyLog>,
+        clock: Arc<dyn Clock>,
+        jobs: Jobs,
+    ) -> Self {
         Self {
             catalog,
             log,
             clock,
+            jobs,
             live: None,
             turn: Mutex::new(Scrubs {
                 started: Instant::now(),
@@ -93,11 +101,12 @@ impl Eraser {
         collab: Arc<Collab>,
         auditor: Auditor,
         clock: Arc<dyn Clock>,
+        jobs: Jobs,
     ) -> Arc<Self> {
         let log = Arc::clone(collab.log());
         Arc::new(Self {
             live: Some((collab, auditor)),
-            ..Self::new(catalog, log, clock)
+            ..Self::new(catalog, log, clock, jobs)
         })
     }
 
@@ -130,10 +139,11 @@ impl Eraser {
     pub(crate) async fn erase_all(&self) -> Result<(), ErasureError> {
         let _turn = self.turn.lock().await;
         let mut outcome = Ok(());
-        for erasure in self.catalog.erasures().await? {
-            if erasure.erased {
-                continue;
-            }
+        if self.begun(false).await?.is_empty() {
+            return outcome;
+        }
+        let _claim = self.jobs.wait_for(Job::Erasures).await?;
+        for erasure in self.begun(false).await? {
             if let Err(error) = self.erase(&erasure).await {
                 // Others need not wait for this one.
                 outcome = Err(error);
@@ -149,11 +159,11 @@ impl Eraser {
     /// As [`ErasureError`] says; it stays due.
     pub(crate) async fn scrub_if_due(&self) -> Result<(), ErasureError> {
         let mut scrubs = self.turn.lock().await;
-        let mut waiting = self.catalog.erasures().await?;
-        waiting.retain(|erasure| erasure.erased);
+        let waiting = self.begun(true).await?;
         if !scrubs.are_due(&waiting) {
             return Ok(());
         }
+        let _claim = self.jobs.wait_for(Job::Erasures).await?;
         self.log.scrub().await?;
         self.catalog.scrub().await?;
         scrubs.last = Some(Instant::now());
@@ -162,6 +172,13 @@ impl Eraser {
             tracing::info!(user = %erasure.user, "erased");
         }
         Ok(())
+    }
+
+    /// Those that have begun, and of which all but the files is `erased` or not.
+    async fn begun(&self, erased: bool) -> Result<Vec<Erasure>, CatalogError> {
+        let mut begun = self.catalog.erasures().await?;
+        begun.retain(|erasure| erasure.erased == erased);
+        Ok(begun)
     }
 
     async fn erase(&self, erasure: &Erasure) -> Result<(), ErasureError> {

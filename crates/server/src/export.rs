@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use motet_catalog::{AuditFilter, Catalog, CatalogError, Kind, OwnedDocument, Role, User};
 use motet_document::Settings;
-use motet_log::{DocumentLog, LogError, SqliteLog};
+use motet_log::{AnyLog, DocumentLog, LogError};
 use motet_model::{DocumentId, Revision, UserId, limits};
 use motet_ot::{Insert, Operation};
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub(crate) enum ExportError {
 #[derive(Clone)]
 pub(crate) struct Exporter {
     pub(crate) catalog: Catalog,
-    pub(crate) log: Arc<SqliteLog>,
+    pub(crate) log: Arc<AnyLog>,
     /// Whether what is written in the person's documents is to be in the copy.
     pub(crate) with_texts: bool,
 }

@@ -12,6 +12,7 @@ use crate::{
     collab::CollabError,
     entropy,
     http::{App, idempotency},
+    jobs::Job,
 };
 
 /// How often.
@@ -38,6 +39,9 @@ pub(crate) async fn run(app: Weak<App>) {
 }
 
 async fn round(app: &App) -> Result<(), CollabError> {
+    if !app.jobs.once_in(Job::Housekeeping, INTERVAL / 2).await? {
+        return Ok(());
+    }
     lockout::sweep(&app.catalog, app.clock.now_ms()).await?;
     let kept_ms = app.clock.now_ms().saturating_sub(idempotency::KEPT_MS);
     app.catalog.forget_answers(kept_ms).await?;

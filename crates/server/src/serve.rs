@@ -7,9 +7,8 @@ use std::{
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
-use motet_catalog::Catalog;
 use motet_document::Settings;
-use motet_log::SqliteLog;
+use motet_model::{Clock, NodeId};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -24,13 +23,15 @@ use crate::{
     clock::{DAY_MS, SystemClock},
     collab::{Collab, CollabSettings, Rates},
     config::Config,
+    entropy,
     erasure::Eraser,
     export::Exports,
     housekeeping,
     http::{self, App, Edge, RequestLimits},
+    jobs::Jobs,
     limits,
     refusals::Refusals,
-    watch,
+    stores, watch,
 };
 
 /// How long HTTP requests that are under way may take to end.
@@ -41,16 +42,16 @@ const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Serves until SIGTERM or SIGINT.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     start_logging(&config)?;
-    let data_dir = config
-        .make_data_dir()
-        .context("cannot make the data directory")?;
-    tracing::info!(data_dir = %data_dir.display(), "starting");
-    let log = Arc::new(SqliteLog::open(&config.document_log())?);
-    let catalog = Catalog::open_sqlite(&config.catalog())
-        .await
-        .context("cannot open the catalog")?;
-    let tokens = Arc::new(Tokens::open(&config.keys()).context("cannot open the signing key")?);
     let clock = Arc::new(SystemClock);
+    let node = NodeId::new(clock.now_ms(), entropy::bytes());
+    match &config.database {
+        Some(database) => tracing::info!(%node, ?database, "starting"),
+        None => tracing::info!(%node, data_dir = %config.data_dir.display(), "starting"),
+    }
+    let catalog = stores::open_catalog(&config).await?;
+    let log = Arc::new(stores::open_log(&config).await?);
+    let tokens = Tokens::open(&catalog, &config.keys()).await;
+    let tokens = Arc::new(tokens.context("cannot read the signing keys")?);
     let (issuers, providers) = outsiders(&config)?;
     let settings = CollabSettings {
         message_bytes_max: config.message_bytes_max,
@@ -80,11 +81,13 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         clock.clone(),
         settings,
     );
+    let jobs = Jobs::new(catalog.clone(), clock.clone(), node);
     let eraser = Eraser::with_sessions(
         catalog.clone(),
         Arc::clone(&collab),
         auditor.clone(),
         clock.clone(),
+        jobs.clone(),
     );
     tokio::spawn(Arc::clone(&eraser).watch());
     let refusals = Refusals::new(auditor.clone(), clock.clone());
@@ -96,6 +99,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         exports: Exports::default(),
         collab: Arc::clone(&collab),
         clock,
+        jobs: jobs.clone(),
         authority,
         tokens,
         passwords: Passwords::new(),
@@ -115,7 +119,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     });
     tokio::spawn(RequestLimits::sweep(Arc::downgrade(&app.limits)));
 
-    tokio::spawn(Arc::clone(&collab).index_missed());
+    tokio::spawn(Arc::clone(&collab).index_missed(jobs));
 
     let edge = Edge::new(&config);
     tokio::spawn(housekeeping::run(Arc::downgrade(&app)));

@@ -1,9 +1,9 @@
-//! What the operator does on the command line while the server runs: the audit trail tells of it, and live
-//! sessions learn of it within a second or so.
+//! What is done elsewhere while the server runs, by other nodes and on the command line: the audit trail
+//! tells of it, whatever else is lost, and live sessions learn of it within a second or so.
 
 use std::{sync::Weak, time::Duration};
 
-use motet_catalog::{AuditAction, CatalogError};
+use motet_catalog::{AuditAction, CatalogError, PastAct};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{collab::Affected, http::App};
@@ -11,17 +11,56 @@ use crate::{collab::Affected, http::App};
 /// How often to look.
 const INTERVAL: Duration = Duration::from_millis(500);
 
+/// The acts that may take rights from somebody, give some, or end a session. This node's own are among
+/// them: to ask about rights once more changes nothing.
+const ACTS: [AuditAction; 25] = [
+    AuditAction::SignedOut,
+    AuditAction::RefreshReused,
+    AuditAction::PasswordChanged,
+    AuditAction::AccountDisabled,
+    AuditAction::AccountEnabled,
+    AuditAction::AdministratorMade,
+    AuditAction::AdministratorUnmade,
+    AuditAction::ErasureBegun,
+    AuditAction::AccountErased,
+    AuditAction::ApiKeyRevoked,
+    AuditAction::GroupJoined,
+    AuditAction::GroupLeft,
+    AuditAction::GroupDeleted,
+    AuditAction::DocumentShared,
+    AuditAction::DocumentUnshared,
+    AuditAction::DocumentOpenness,
+    AuditAction::DocumentTransferred,
+    AuditAction::DocumentTrashed,
+    AuditAction::DocumentRestored,
+    AuditAction::DocumentDeleted,
+    AuditAction::LinkRevoked,
+    AuditAction::LinkOpened,
+    AuditAction::SessionEnded,
+    AuditAction::KeyRotated,
+    AuditAction::KeyRemoved,
+];
+
 /// Watches until the server is gone.
 pub(crate) async fn run(app: Weak<App>) {
     let mut times = interval(INTERVAL);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
+    let mut is_blind = false;
     loop {
         times.tick().await;
         let Some(app) = app.upgrade() else { return };
         match look(&app, seen).await {
-            Ok(seq) => seen = Some(seq),
-            Err(error) => tracing::warn!(%error, "the audit trail cannot be watched"),
+            Ok(seq) => {
+                seen = Some(seq);
+                is_blind = false;
+            }
+            // Said once: a database that is away is missed by everything else as well.
+            Err(error) if !is_blind => {
+                is_blind = true;
+                tracing::warn!(%error, "the audit trail cannot be watched");
+            }
+            Err(_) => {}
         }
     }
 }
@@ -32,14 +71,52 @@ async fn look(app: &App, seen: Option<u64>) -> Result<u64, CatalogError> {
         // Nobody was here when it happened.
         return app.catalog.audit_seq().await;
     };
-    let (acts, seq) = app.catalog.operator_acts(seen).await?;
-    for (action, user) in acts {
-        if action == AuditAction::KeyRemoved.as_str() {
-            app.tokens.forget_removed(app.clock.now_ms());
-            app.collab.rights_changed(Affected::Everyone).await;
-        } else if let Some(user) = user {
-            app.collab.rights_changed(Affected::User(user)).await;
-        }
+    let (acts, seq) = app.catalog.acts_after(seen, &ACTS).await?;
+    for act in acts {
+        learn(app, &act).await?;
     }
     Ok(seq)
+}
+
+async fn learn(app: &App, act: &PastAct) -> Result<(), CatalogError> {
+    match act.action {
+        AuditAction::KeyRotated => app.tokens.read_again().await?,
+        AuditAction::KeyRemoved => {
+            app.tokens.read_again().await?;
+            app.collab.rights_changed(Affected::Everyone).await;
+        }
+        AuditAction::GroupDeleted => {
+            let affected = Affected::Organization(act.organization);
+            app.collab.rights_changed(affected).await;
+        }
+        AuditAction::DocumentTrashed | AuditAction::DocumentDeleted => {
+            if let Some(id) = act.document
+                && !app.catalog.is_there(id).await?
+            {
+                app.collab.evict(id).await;
+            }
+        }
+        AuditAction::SessionEnded => {
+            let id = act.details["session"].as_str();
+            if let Some(id) = id.and_then(|id| id.parse().ok()) {
+                app.collab.end_session(id);
+            }
+        }
+        AuditAction::DocumentShared
+        | AuditAction::DocumentUnshared
+        | AuditAction::DocumentOpenness
+        | AuditAction::DocumentTransferred
+        | AuditAction::DocumentRestored
+        | AuditAction::LinkRevoked => {
+            if let Some(id) = act.document {
+                app.collab.rights_changed(Affected::Document(id)).await;
+            }
+        }
+        _ => {
+            if let Some(user) = act.user.or(act.actor) {
+                app.collab.rights_changed(Affected::User(user)).await;
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,27 +4,19 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(unused_macros, unused_imports, reason = "as above")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use motet_catalog::{Actor, AuditAction, Catalog, Kind, Link, NewDocument, NewLink, NewUser, Role};
 use motet_model::{DocumentId, GroupId, LinkId, OrganizationId, UserId};
+use motet_testing::Schema;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
 pub(crate) const NOW: u64 = 1_700_000_000_000;
 pub(crate) const LATER: u64 = NOW + 86_400_000;
 
-/// Where the tests' PostgreSQL is, unless `MOTET_TEST_POSTGRES` says otherwise.
-const POSTGRES: &str = "postgres://postgres@127.0.0.1:5432/test";
-
 /// An empty database, which is gone when this is dropped.
 pub(crate) enum Store {
     Sqlite(TempDir),
-    /// A schema of the tests' database.
-    Postgres {
-        database: String,
-        schema: String,
-    },
+    Postgres(Schema),
 }
 
 /// Makes a test of each function that takes a `&Store`, on each database.
@@ -53,25 +45,14 @@ impl Store {
     }
 
     pub(crate) async fn postgres() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let database = std::env::var("MOTET_TEST_POSTGRES").unwrap_or_else(|_| POSTGRES.to_owned());
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let schema = format!("catalog_{}_{number}", std::process::id());
-        let store = Self::Postgres { database, schema };
-        store.empty().await;
-        store
+        Self::Postgres(Schema::new().await)
     }
 
     /// What [`Catalog::open`] takes.
     pub(crate) fn location(&self) -> String {
         match self {
             Self::Sqlite(folder) => folder.path().join("catalog.db").display().to_string(),
-            Self::Postgres { database, schema } => {
-                let before = if database.contains('?') { '&' } else { '?' };
-                format!(
-                    "{database}{before}options=-c%20search_path%3D{schema}&application_name={schema}"
-                )
-            }
+            Self::Postgres(schema) => schema.url(),
         }
     }
 
@@ -87,18 +68,9 @@ impl Store {
                 let file = format!("sqlite://{}", self.location());
                 AnyConnection::connect(&file).await.unwrap()
             }
-            Self::Postgres { database, schema } => {
-                let connected = AnyConnection::connect(database).await;
-                let mut connection = connected.unwrap_or_else(|error| {
-                    panic!(
-                        "no PostgreSQL at {database} ({error}): start one with `make services`, \
-                         or say in MOTET_TEST_POSTGRES where there is one"
-                    )
-                });
-                let path = format!("SET search_path = {schema}");
-                let path = sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut connection);
-                path.await.unwrap();
-                connection
+            Self::Postgres(schema) => {
+                let url = format!("{}&application_name=test", schema.url());
+                AnyConnection::connect(&url).await.unwrap()
             }
         }
     }
@@ -125,14 +97,13 @@ impl Store {
                     std::fs::remove_file(file.unwrap().path()).unwrap();
                 }
             }
-            Self::Postgres { schema, .. } => {
+            Self::Postgres(schema) => {
+                let name = schema.name();
                 let made = format!(
                     "SET client_min_messages = warning; SET lock_timeout = '10s';
-                     DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}"
+                     DROP SCHEMA {name} CASCADE; CREATE SCHEMA {name}"
                 );
-                let mut connection = self.connection().await;
-                let made = sqlx::raw_sql(AssertSqlSafe(made)).execute(&mut connection);
-                made.await.unwrap();
+                schema.execute(&made).await;
             }
         }
     }
@@ -141,7 +112,7 @@ impl Store {
     pub(crate) async fn bytes(&self, table: &str) -> Vec<u8> {
         match self {
             Self::Sqlite(folder) => std::fs::read(folder.path().join("catalog.db")).unwrap(),
-            Self::Postgres { .. } => {
+            Self::Postgres(_) => {
                 let mut connection = self.connection().await;
                 sqlx::query("CHECKPOINT")
                     .execute(&mut connection)
@@ -154,31 +125,6 @@ impl Store {
                         .await;
                 row.unwrap().try_get("bytes").unwrap()
             }
-        }
-    }
-}
-
-impl Drop for Store {
-    /// Also when the test has failed.
-    fn drop(&mut self) {
-        let Self::Postgres { database, schema } = self else {
-            return;
-        };
-        let drop = format!("SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {schema} CASCADE");
-        let database = database.clone();
-        let dropped = std::thread::spawn(move || {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().build().unwrap();
-            runtime.block_on(async {
-                let mut connection = AnyConnection::connect(&database).await?;
-                let dropped = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection);
-                dropped.await.map(|_| ())
-            })
-        });
-        if let Err(error) = dropped.join().unwrap()
-            && !std::thread::panicking()
-        {
-            panic!("the tests' schema is still there: {error}");
         }
     }
 }

@@ -125,7 +125,7 @@ impl From<TokenError> for AuthenticationError {
     fn from(error: TokenError) -> Self {
         match error {
             TokenError::Expired => Self::Expired,
-            TokenError::Invalid => Self::Invalid,
+            TokenError::Invalid | TokenError::UnknownKey => Self::Invalid,
         }
     }
 }
@@ -200,6 +200,12 @@ impl Authority {
         if self.issuers.concerns(bearer) {
             return self.authenticate_outsider(bearer).await;
         }
+        let now_ms = self.clock.now_ms();
+        let mut claims = self.tokens.verify(bearer, now_ms);
+        if claims == Err(TokenError::UnknownKey) {
+            self.tokens.seek(now_ms).await;
+            claims = self.tokens.verify(bearer, now_ms);
+        }
         let Claims {
             user_id,
             family,
@@ -207,7 +213,7 @@ impl Authority {
             issued_at_ms,
             expires_at_ms,
             ..
-        } = self.tokens.verify(bearer, self.clock.now_ms())?;
+        } = claims?;
         let credential = Credential::Token {
             key_id: Some(key_id.into()),
             family: family.map(Into::into),
@@ -316,11 +322,7 @@ impl Authority {
                     .await
             }
             credential @ Credential::Token { key_id, .. } => {
-                let now_ms = self.clock.now_ms();
-                if key_id
-                    .as_ref()
-                    .is_some_and(|id| !self.tokens.knows(id, now_ms))
-                {
+                if key_id.as_ref().is_some_and(|id| !self.tokens.knows(id)) {
                     return Err(AuthenticationError::Invalid);
                 }
                 self.admit(before.user, before.scopes, credential.clone())

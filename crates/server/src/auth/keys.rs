@@ -1,27 +1,20 @@
-//! The server's own signing keys: Ed25519, each a file in the data directory's folder `keys`.
+//! The server's own signing keys: Ed25519, kept in the catalog, so that every node has the same.
 //!
-//! A file is `tokens-STARTS.ed25519`, where `STARTS` is the time from which the key signs, in ms since the
-//! Unix epoch; `tokens.ed25519` is the first key of a data directory and starts at 0. It holds the 32 bytes
-//! of the private key (RFC 8032) in URL-safe base 64. The name of a key, its `kid`, comes from its public key.
+//! A key signs from a time on; the first one from 0. Its name, the `kid`, comes from its public key. Data
+//! directories from before had a file for each, `keys/tokens-STARTS.ed25519`, and are read once.
 //!
 //! # Invariants
 //!
 //! **one signs**: of the keys that have started the newest, or where none has, the one that starts first.
 //! All verify, also those that have not started: whoever caches the public keys has time to learn of a key
 //! before the first token that it signs.
-//!
-//! **whole**: a key file appears with all its content, synced, or not at all.
 
-use std::{
-    fs, io,
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::SigningKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
+use motet_catalog::{Actor, Catalog, CatalogError, SigningKey as Stored};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -40,27 +33,32 @@ pub(crate) struct Key {
     pub(crate) id: String,
     /// When it begins to sign.
     pub(crate) starts_ms: u64,
-    path: PathBuf,
     public: [u8; 32],
     pub(super) signing: EncodingKey,
     pub(super) verifying: DecodingKey,
 }
 
-/// The keys of a folder as it was when it was read, the one that starts first in front.
+/// The keys as they were when they were read, the one that starts first in front.
 pub(crate) struct Keys(Vec<Key>);
 
-/// Why a key is not removed.
+/// Why the keys cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RemoveError {
+pub enum KeysError {
     /// There is none of this name.
     #[error("there is no key {0}")]
     Unknown(String),
     /// It signs.
     #[error("the key {0} signs new tokens: rotate first, and remove it when another signs")]
     Signs(String),
-    /// Its file cannot be removed.
+    /// Another key starts in the same ms.
+    #[error("another key starts at the same time")]
+    Taken,
+    /// Those of a data directory from before cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The catalog refused.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
 }
 
 /// The public keys as others take them: a JWK set (RFC 7517, RFC 8037).
@@ -80,12 +78,11 @@ struct PublicKey {
 }
 
 impl Key {
-    fn from_seed(seed: [u8; 32], starts_ms: u64, path: PathBuf) -> Self {
+    fn new(&Stored { starts_ms, seed }: &Stored) -> Self {
         let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
         Self {
             id: URL_SAFE_NO_PAD.encode(&Sha256::digest(public)[..9]),
             starts_ms,
-            path,
             public,
             signing: EncodingKey::from_ed_der(&[PKCS8_PREFIX.as_slice(), &seed].concat()),
             verifying: DecodingKey::from_ed_der(&public),
@@ -94,50 +91,38 @@ impl Key {
 }
 
 impl Keys {
-    /// Reads the folder, and makes it with a first key if there is none.
+    /// Reads the keys; if there are none at all, makes the first, or takes those of the `folder` where they
+    /// were kept before.
     ///
     /// # Errors
     ///
-    /// The folder or a key cannot be read or written, or a key's file holds something else.
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        match Self::read(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match write(folder, 0) {
-                    // Another process was first.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    written => written?,
-                }
-                Self::read(folder)
-            }
-            read => read,
+    /// `Io`, `Catalog`.
+    pub(crate) async fn open(catalog: &Catalog, folder: &Path) -> Result<Self, KeysError> {
+        if let Some(keys) = Self::read(catalog).await? {
+            return Ok(keys);
         }
+        let mut first = in_folder(folder)?;
+        if first.is_empty() {
+            first.push(fresh(0));
+        }
+        catalog.add_first_signing_keys(&first).await?;
+        let keys = Self::read(catalog).await?;
+        Ok(keys.expect("keys were added, and the one that signs is not removed"))
     }
 
-    /// Reads the folder as it is now.
+    /// Reads the keys as they are now, if there are any.
     ///
     /// # Errors
     ///
-    /// As for [`Keys::open`]; `NotFound` if there is no folder or no key in it.
-    pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let mut keys = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            if let Some(starts_ms) = name.and_then(starts_ms) {
-                keys.push(read_key(path, starts_ms)?);
-            }
-        }
-        if keys.is_empty() {
-            let what = format!("there is no key in {}", folder.display());
-            return Err(io::Error::new(io::ErrorKind::NotFound, what));
-        }
-        keys.sort_by(|a, b| (a.starts_ms, &a.id).cmp(&(b.starts_ms, &b.id)));
-        Ok(Self(keys))
+    /// `Unavailable`.
+    pub(super) async fn read(catalog: &Catalog) -> Result<Option<Self>, CatalogError> {
+        let stored = catalog.signing_keys().await?;
+        Ok((!stored.is_empty()).then(|| Self(stored.iter().map(Key::new).collect())))
     }
 
     #[cfg(test)]
     pub(super) fn from_seeds(seeds: &[([u8; 32], u64)]) -> Self {
-        let key = |&(seed, starts_ms): &_| Key::from_seed(seed, starts_ms, PathBuf::new());
+        let key = |&(seed, starts_ms): &_| Key::new(&Stored { starts_ms, seed });
         Self(seeds.iter().map(key).collect())
     }
 
@@ -173,37 +158,66 @@ impl Keys {
     }
 }
 
-/// Adds a key to the folder that signs from `starts_ms` on; returns its name.
+/// Adds a key that signs from `starts_ms` on; returns its name.
 ///
 /// # Errors
 ///
-/// The folder cannot be read or written; `AlreadyExists` if another key starts at the same ms.
-pub(crate) fn rotate(folder: &Path, starts_ms: u64) -> io::Result<String> {
-    write(folder, starts_ms)?;
-    Ok(read_key(folder.join(file_name(starts_ms)), starts_ms)?.id)
+/// `Taken`, `Catalog`.
+pub(crate) async fn rotate(
+    catalog: &Catalog,
+    actor: &Actor,
+    starts_ms: u64,
+) -> Result<String, KeysError> {
+    let stored = fresh(starts_ms);
+    let id = Key::new(&stored).id;
+    if !catalog.add_signing_key(actor, &stored, &id).await? {
+        return Err(KeysError::Taken);
+    }
+    Ok(id)
 }
 
-/// Removes the key `id` from the folder: nothing that it signed is valid any more.
+/// Removes the key `id`: nothing that it signed is valid any more.
 ///
 /// # Errors
 ///
-/// `Unknown`, `Signs`, `Io`.
-pub(crate) fn remove(folder: &Path, id: &str, now_ms: u64) -> Result<(), RemoveError> {
-    let keys = Keys::read(folder)?;
-    let key = keys.get(id);
-    let key = key.ok_or_else(|| RemoveError::Unknown(id.to_owned()))?;
+/// `Unknown`, `Signs`, `Catalog`.
+pub(crate) async fn remove(
+    catalog: &Catalog,
+    actor: &Actor,
+    id: &str,
+    now_ms: u64,
+) -> Result<(), KeysError> {
+    let keys = Keys::read(catalog).await?;
+    let unknown = || KeysError::Unknown(id.to_owned());
+    let keys = keys.ok_or_else(unknown)?;
+    let key = keys.get(id).ok_or_else(unknown)?;
     if keys.signing(now_ms).id == id {
-        return Err(RemoveError::Signs(id.to_owned()));
+        return Err(KeysError::Signs(id.to_owned()));
     }
-    fs::remove_file(&key.path)?;
-    Ok(fs::File::open(folder)?.sync_all()?)
+    Ok(catalog.remove_signing_key(actor, key.starts_ms, id).await?)
 }
 
-fn file_name(starts_ms: u64) -> String {
-    match starts_ms {
-        0 => "tokens.ed25519".to_owned(),
-        _ => format!("tokens-{starts_ms}.ed25519"),
+fn fresh(starts_ms: u64) -> Stored {
+    let seed = entropy::bytes();
+    Stored { starts_ms, seed }
+}
+
+/// The keys in a folder of a data directory from before; none if there is no folder.
+fn in_folder(folder: &Path) -> io::Result<Vec<Stored>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(starts_ms) = name.and_then(starts_ms) {
+            let seed = read_seed(&path)?;
+            keys.push(Stored { starts_ms, seed });
+        }
     }
+    Ok(keys)
 }
 
 /// When the key in the file of this name starts; none if it is no key's name.
@@ -214,49 +228,22 @@ fn starts_ms(name: &str) -> Option<u64> {
     }
 }
 
-fn read_key(path: PathBuf, starts_ms: u64) -> io::Result<Key> {
+fn read_seed(path: &Path) -> io::Result<[u8; 32]> {
     use io::Read;
     let mut text = String::new();
-    fs::File::open(&path)?
+    fs::File::open(path)?
         .take(FILE_BYTES_MAX)
         .read_to_string(&mut text)?;
     let seed = URL_SAFE_NO_PAD.decode(text.trim()).ok();
-    let seed = seed.and_then(|seed| seed.try_into().ok()).ok_or_else(|| {
+    seed.and_then(|seed| seed.try_into().ok()).ok_or_else(|| {
         let what = format!("{} is no key", path.display());
         io::Error::new(io::ErrorKind::InvalidData, what)
-    })?;
-    Ok(Key::from_seed(seed, starts_ms, path))
-}
-
-/// Makes a key in the folder, and the folder. Only the server's own user may read either.
-fn write(folder: &Path, starts_ms: u64) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let unfinished = folder.join(format!(".{}.unfinished", entropy::token::<9>()));
-    let written = write_as(&unfinished, &folder.join(file_name(starts_ms)));
-    let removed = fs::remove_file(&unfinished);
-    written?;
-    removed?;
-    fs::File::open(folder)?.sync_all()
-}
-
-fn write_as(unfinished: &Path, path: &Path) -> io::Result<()> {
-    let mut file = fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(unfinished)?;
-    writeln!(file, "{}", URL_SAFE_NO_PAD.encode(entropy::bytes::<32>()))?;
-    file.sync_all()?;
-    // Unlike a rename, a link never takes the place of a key that is there.
-    fs::hard_link(unfinished, path)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -266,72 +253,99 @@ mod tests {
         keys.iter().map(|key| key.id.clone()).collect()
     }
 
-    #[test]
-    fn one_signs() {
+    fn operator() -> Actor {
+        Actor {
+            user: None,
+            organization: motet_model::OrganizationId::DEFAULT,
+            address: String::new(),
+            nonce: [0; 16],
+            at_ms: NOW_MS,
+        }
+    }
+
+    /// An empty data directory and its catalog.
+    async fn catalog() -> (TempDir, Catalog) {
         let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("keys");
-        let first = Keys::open(&folder).unwrap().signing(0).id.clone();
-        let second = rotate(&folder, NOW_MS).unwrap();
-        let keys = Keys::open(&folder).unwrap();
+        let file = folder.path().join("catalog.db");
+        let catalog = Catalog::open_sqlite(&file).await.unwrap();
+        (folder, catalog)
+    }
+
+    #[tokio::test]
+    async fn one_signs() {
+        let (folder, catalog) = catalog().await;
+        let keys = Keys::open(&catalog, folder.path()).await.unwrap();
+        let first = keys.signing(0).id.clone();
+        let second = rotate(&catalog, &operator(), NOW_MS).await.unwrap();
+        let keys = Keys::open(&catalog, folder.path()).await.unwrap();
         assert_eq!(ids(&keys), [first.clone(), second.clone()]);
         assert_eq!(keys.signing(NOW_MS - 1).id, first);
         assert_eq!(keys.signing(NOW_MS).id, second);
         assert_ne!(first, second);
+        let again = rotate(&catalog, &operator(), NOW_MS).await;
+        assert!(matches!(again, Err(KeysError::Taken)));
 
-        fs::remove_file(folder.join("tokens.ed25519")).unwrap();
-        let alone = Keys::open(&folder).unwrap();
+        remove(&catalog, &operator(), &first, NOW_MS).await.unwrap();
+        let alone = Keys::open(&catalog, folder.path()).await.unwrap();
         assert_eq!(alone.signing(0).id, second, "one signs in any case");
     }
 
-    #[test]
-    fn the_key_that_signs_is_not_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        let first = Keys::open(folder).unwrap().signing(0).id.clone();
-        let second = rotate(folder, NOW_MS).unwrap();
-        let refused = remove(folder, &first, NOW_MS - 1);
-        assert!(matches!(refused, Err(RemoveError::Signs(_))));
-        let refused = remove(folder, &second, NOW_MS);
-        assert!(matches!(refused, Err(RemoveError::Signs(_))));
-        let refused = remove(folder, "other", NOW_MS);
-        assert!(matches!(refused, Err(RemoveError::Unknown(_))));
-        remove(folder, &first, NOW_MS).unwrap();
-        assert_eq!(ids(&Keys::open(folder).unwrap()), [second]);
+    #[tokio::test]
+    async fn the_key_that_signs_is_not_removed() {
+        let (folder, catalog) = catalog().await;
+        let keys = Keys::open(&catalog, folder.path()).await.unwrap();
+        let first = keys.signing(0).id.clone();
+        let second = rotate(&catalog, &operator(), NOW_MS).await.unwrap();
+        let removing = [(&first, NOW_MS - 1), (&second, NOW_MS)];
+        for (signing, now_ms) in removing {
+            let refused = remove(&catalog, &operator(), signing, now_ms).await;
+            assert!(matches!(refused, Err(KeysError::Signs(_))));
+        }
+        let refused = remove(&catalog, &operator(), "other", NOW_MS).await;
+        assert!(matches!(refused, Err(KeysError::Unknown(_))));
+        let keys = Keys::open(&catalog, folder.path()).await.unwrap();
+        assert_eq!(ids(&keys), [first, second]);
     }
 
-    #[test]
-    fn whole_and_only_for_the_server() {
-        let folder = tempfile::tempdir().unwrap();
+    #[tokio::test]
+    async fn nodes_that_start_at_once_have_the_same_keys() {
+        let (folder, catalog) = catalog().await;
+        let open = || Keys::open(&catalog, folder.path());
+        let (a, b, c) = tokio::join!(open(), open(), open());
+        let all = [a.unwrap(), b.unwrap(), c.unwrap()].map(|keys| ids(&keys));
+        assert_eq!(all[0].len(), 1);
+        assert_eq!(all[0], all[1]);
+        assert_eq!(all[0], all[2]);
+    }
+
+    #[tokio::test]
+    async fn keys_in_files_are_taken_over_once() {
+        let (folder, catalog) = catalog().await;
         let folder = folder.path().join("keys");
-        Keys::open(&folder).unwrap();
-        rotate(&folder, NOW_MS).unwrap();
-        let again = rotate(&folder, NOW_MS).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&folder), 0o700);
-        let files: Vec<_> = fs::read_dir(&folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        assert_eq!(files.len(), 2, "nothing unfinished stays: {files:?}");
-        for file in files {
-            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        fs::create_dir(&folder).unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).unwrap();
+        write("tokens.ed25519", &URL_SAFE_NO_PAD.encode([1; 32]));
+        write("tokens-7.ed25519", &URL_SAFE_NO_PAD.encode([2; 32]));
+        for name in [".a.unfinished", "tokens-x.ed25519", "tokens-8.ed25519~"] {
+            write(name, "not a key");
         }
+        let keys = Keys::open(&catalog, &folder).await.unwrap();
+        assert_eq!(
+            ids(&keys),
+            ids(&Keys::from_seeds(&[([1; 32], 0), ([2; 32], 7)]))
+        );
+        // What the folder holds from here on does not count.
+        write("tokens-9.ed25519", "not a key");
+        let again = Keys::open(&catalog, &folder).await.unwrap();
+        assert_eq!(ids(&again), ids(&keys));
     }
 
-    #[test]
-    fn what_is_no_key_is_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        let keys = ids(&Keys::open(folder).unwrap());
-        for name in [".a.unfinished", "tokens-x.ed25519", "tokens-7.ed25519~"] {
-            fs::write(folder.join(name), "not a key").unwrap();
-        }
-        assert_eq!(ids(&Keys::open(folder).unwrap()), keys);
-        fs::write(folder.join("tokens-7.ed25519"), "not a key").unwrap();
-        let Err(error) = Keys::open(folder) else {
-            panic!("a broken key is not passed over");
+    #[tokio::test]
+    async fn a_broken_key_in_a_file_is_not_passed_over() {
+        let (folder, catalog) = catalog().await;
+        fs::write(folder.path().join("tokens-7.ed25519"), "not a key").unwrap();
+        let Err(KeysError::Io(error)) = Keys::open(&catalog, folder.path()).await else {
+            panic!("it was opened");
         };
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

@@ -1,23 +1,26 @@
 //! The server's own access tokens: JWTs (RFC 7519) with Ed25519 signatures.
 //!
-//! Each names the key that signed it (`kid`); the keys are those of the folder, which is read again when a
-//! token names a key that is not known, and now and then, so that a running server follows rotations.
+//! Each names the key that signed it (`kid`). The keys are read again when the audit trail tells of a change
+//! (`watch.rs`), and when a token names one that is not known, so that all nodes follow rotations.
 //!
 //! # Not here
 //!
 //! Other issuers' tokens (`issuers`), and whether the account may still come in.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    path::Path,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use jsonwebtoken::{Algorithm, Header, Validation};
+use motet_catalog::{Catalog, CatalogError};
 use motet_model::UserId;
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Keys, PublicKeys};
+use super::keys::{Keys, KeysError, PublicKeys};
 
 /// Who signs.
 pub(super) const ISSUER: &str = "motet";
@@ -27,17 +30,16 @@ const AUDIENCE: &str = "motet";
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// How far the clocks of two nodes may be apart.
 const LEEWAY_MS: u64 = 60_000;
-/// The folder is read again after this time, and for a key that is not known after the shorter one.
-const REREAD_MS: u64 = 60_000;
+/// How often at most the keys are read again because one is not known.
 const REREAD_FOR_UNKNOWN_MS: u64 = 1_000;
 
 /// Signs and verifies access tokens.
 pub struct Tokens {
     /// None in tests, with keys that stay.
-    folder: Option<PathBuf>,
+    catalog: Option<Catalog>,
     keys: RwLock<Arc<Keys>>,
-    /// When the folder was last read, and held while it is.
-    read_at_ms: Mutex<u64>,
+    /// When a key was last looked for that is not known.
+    sought_at_ms: AtomicU64,
     validation: Validation,
 }
 
@@ -64,6 +66,10 @@ pub enum TokenError {
     /// It is malformed, forged, another issuer's, or signed in another way.
     #[error("the token is not valid")]
     Invalid,
+    /// It names a key that is not known here. Another node may have made it: [look](Tokens::seek), and try
+    /// once more.
+    #[error("the token's key is not known")]
+    UnknownKey,
     /// It was valid once. Refresh it.
     #[error("the token has expired")]
     Expired,
@@ -88,16 +94,18 @@ struct Payload {
 }
 
 impl Tokens {
-    /// Takes the keys from the folder, and makes it with a first key if there is none.
+    /// Takes the keys from the catalog. If there are none, the first is made, or those of the `folder` are
+    /// taken where they were kept before.
     ///
     /// # Errors
     ///
-    /// The folder or a key cannot be read or written.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        Ok(Self::new(Some(folder.to_owned()), Keys::open(folder)?))
+    /// `Io`, `Catalog`.
+    pub async fn open(catalog: &Catalog, folder: &Path) -> Result<Self, KeysError> {
+        let keys = Keys::open(catalog, folder).await?;
+        Ok(Self::new(Some(catalog.clone()), keys))
     }
 
-    fn new(folder: Option<PathBuf>, keys: Keys) -> Self {
+    fn new(catalog: Option<Catalog>, keys: Keys) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         // The library checks the signature. The time is an argument here, and it would ask the system;
         // and it passes over claims of the wrong type.
@@ -105,9 +113,9 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_aud = false;
         Self {
-            folder,
+            catalog,
             keys: RwLock::new(Arc::new(keys)),
-            read_at_ms: Mutex::new(0),
+            sought_at_ms: AtomicU64::new(0),
             validation,
         }
     }
@@ -138,7 +146,7 @@ impl Tokens {
             nbf: None,
             exp: expires_at_ms / 1_000,
         };
-        let keys = self.keys(now_ms);
+        let keys = self.keys();
         let key = keys.signing(now_ms);
         let header = Header {
             kid: Some(key.id.clone()),
@@ -152,7 +160,7 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// `Invalid`, `Expired`.
+    /// `Invalid`, `UnknownKey`, `Expired`.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
         self.verify_inner(token, now_ms)
             .unwrap_or(Err(TokenError::Invalid))
@@ -160,8 +168,8 @@ impl Tokens {
 
     /// The public keys, for whoever verifies tokens of this server.
     #[must_use]
-    pub fn public_keys(&self, now_ms: u64) -> PublicKeys {
-        self.keys(now_ms).public()
+    pub fn public_keys(&self) -> PublicKeys {
+        self.keys().public()
     }
 
     fn verify_inner(&self, token: &str, now_ms: u64) -> Option<Result<Claims, TokenError>> {
@@ -174,11 +182,11 @@ impl Tokens {
             return None;
         }
         let kid = header.kid?;
-        let mut keys = self.keys(now_ms);
-        if keys.get(&kid).is_none() {
-            keys = self.read_again(now_ms, REREAD_FOR_UNKNOWN_MS);
-        }
-        let verifying = &keys.get(&kid)?.verifying;
+        let keys = self.keys();
+        let Some(key) = keys.get(&kid) else {
+            return Some(Err(TokenError::UnknownKey));
+        };
+        let verifying = &key.verifying;
         let decoded = jsonwebtoken::decode::<Payload>(token, verifying, &self.validation);
         let payload = decoded.ok()?.claims;
         let user_id = payload.sub.parse().ok()?;
@@ -206,45 +214,40 @@ impl Tokens {
     }
 
     /// Whether tokens of this key are still taken.
-    pub(super) fn knows(&self, key_id: &str, now_ms: u64) -> bool {
-        self.keys(now_ms).get(key_id).is_some()
+    pub(super) fn knows(&self, key_id: &str) -> bool {
+        self.keys().get(key_id).is_some()
     }
 
-    /// Reads the folder again at once: a key was removed.
-    pub(crate) fn forget_removed(&self, now_ms: u64) {
-        self.read_again(now_ms, 0);
-    }
-
-    fn keys(&self, now_ms: u64) -> Arc<Keys> {
-        self.read_again(now_ms, REREAD_MS)
-    }
-
-    /// The keys, read again if the folder was last read longer ago than `age_ms`. What cannot be read
-    /// changes nothing.
-    fn read_again(&self, now_ms: u64, age_ms: u64) -> Arc<Keys> {
-        let keys = || {
-            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(&keys)
-        };
-        let Some(folder) = &self.folder else {
-            return keys();
-        };
-        let mut read_at_ms = self
-            .read_at_ms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Reads the keys again because one is not known, but not for everybody who makes up a name: at most
+    /// once in a while.
+    pub(super) async fn seek(&self, now_ms: u64) {
+        let before_ms = self.sought_at_ms.load(Ordering::Relaxed);
         // Also when the clock was set back.
-        if read_at_ms.abs_diff(now_ms) >= age_ms {
-            *read_at_ms = now_ms;
-            match Keys::read(folder) {
-                Ok(read) => {
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read);
-                }
-                Err(error) => tracing::warn!(%error, "the keys cannot be read again"),
-            }
+        if before_ms.abs_diff(now_ms) < REREAD_FOR_UNKNOWN_MS {
+            return;
         }
-        drop(read_at_ms);
-        keys()
+        self.sought_at_ms.store(now_ms, Ordering::Relaxed);
+        if let Err(error) = self.read_again().await {
+            tracing::warn!(%error, "the keys cannot be read again");
+        }
+    }
+
+    /// Reads the keys again.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`: those that are known stay.
+    pub(crate) async fn read_again(&self) -> Result<(), CatalogError> {
+        if let Some(catalog) = &self.catalog
+            && let Some(keys) = Keys::read(catalog).await?
+        {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        }
+        Ok(())
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

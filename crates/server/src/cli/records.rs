@@ -7,16 +7,19 @@ use clap::{Args, Subcommand};
 use motet_catalog::{
     Actor, AuditAction, AuditFilter, AuditRow, Catalog, Entry, User, Verification,
 };
-use motet_log::{LogError, SqliteLog};
-use motet_model::{Clock, DocumentId};
+use motet_log::LogError;
+use motet_model::{Clock, DocumentId, NodeId};
 use tokio::time::{Instant, sleep};
 
 use super::{open, operator, print};
 use crate::{
     clock::{SystemClock, rfc3339},
     config::Flags,
+    entropy,
     erasure::Eraser,
     export::Exporter,
+    jobs::Jobs,
+    stores,
 };
 
 /// How long a running server may take to erase an account, and how often it is looked at.
@@ -186,11 +189,7 @@ pub(super) async fn export(args: ExportArgs) -> anyhow::Result<()> {
         .mode(0o600)
         .open(&args.out)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
-    let path = config.document_log();
-    let log = match SqliteLog::open(&path) {
-        Err(LogError::InUse { .. }) => SqliteLog::open_to_read(&path),
-        log => log?,
-    };
+    let log = stores::open_log_to_read(&config).await?;
     let actor = Actor {
         organization: user.organization,
         ..operator()
@@ -231,15 +230,19 @@ pub(super) async fn erase(args: EraseArgs) -> anyhow::Result<()> {
     };
     // The operator can make another administrator at any time.
     catalog.begin_erasure(&actor, user.id, heir, true).await?;
-    match SqliteLog::open(&config.document_log()) {
+    match stores::open_log(&config).await {
         Ok(log) => {
             let clock = Arc::new(SystemClock);
-            let eraser = Eraser::new(catalog.clone(), Arc::new(log), clock);
+            let node = NodeId::new(clock.now_ms(), entropy::bytes());
+            let jobs = Jobs::new(catalog.clone(), clock.clone(), node);
+            let eraser = Eraser::new(catalog.clone(), Arc::new(log), clock, jobs);
             eraser.run().await?;
         }
-        Err(LogError::InUse { .. }) => wait(&catalog, &user).await?,
+        Err(LogError::InUse { .. }) => {}
         Err(error) => return Err(error.into()),
     }
+    // Where a server has the files, or another node is at it.
+    wait(&catalog, &user).await?;
     catalog.close().await;
     Ok(())
 }

@@ -39,7 +39,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use motet_catalog::{Actor, Catalog, CatalogError, Role};
 use motet_document::{Command, Member, Settings, Start};
-use motet_log::{DocumentLog, LogError, SqliteLog};
+use motet_log::{AnyLog, DocumentLog, LogError};
 use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, limits};
 use motet_protocol::ErrorCode;
 use serde::Deserialize;
@@ -73,6 +73,7 @@ use crate::{
     auth::{Action, AuthenticationError, Authority, AuthorizationError, Principal},
     entropy,
     http::Remote,
+    jobs::{Job, Jobs},
 };
 
 /// How long connections get to take leave.
@@ -144,7 +145,7 @@ pub enum CollabError {
 
 /// The live documents of this node, and the connections to them.
 pub struct Collab {
-    registry: Arc<Registry<Arc<SqliteLog>>>,
+    registry: Arc<Registry<Arc<AnyLog>>>,
     authority: Authority,
     auditor: Auditor,
     settings: CollabSettings,
@@ -161,7 +162,7 @@ impl Collab {
     /// No document is open yet.
     #[must_use]
     pub fn new(
-        log: Arc<SqliteLog>,
+        log: Arc<AnyLog>,
         catalog: Catalog,
         authority: Authority,
         auditor: Auditor,
@@ -269,8 +270,16 @@ impl Collab {
         })
     }
 
-    /// Tells search what it missed: once, when the server starts.
-    pub async fn index_missed(self: Arc<Self>) {
+    /// Tells search what it missed: once, when the server starts, unless another node is at it.
+    pub(crate) async fn index_missed(self: Arc<Self>, jobs: Jobs) {
+        let claim = match jobs.claim(Job::Indexing).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "search was not told what it missed");
+                return;
+            }
+        };
         let count = indexing::sweep(self.registry.shared()).await;
         if count > 0 {
             tracing::info!(
@@ -278,6 +287,7 @@ impl Collab {
                 "texts of documents were indexed that search did not know"
             );
         }
+        drop(claim);
     }
 
     /// The number of changes of a document, whether it is open or not.
@@ -332,7 +342,7 @@ impl Collab {
     }
 
     /// The log of every document.
-    pub(crate) fn log(&self) -> &Arc<SqliteLog> {
+    pub(crate) fn log(&self) -> &Arc<AnyLog> {
         &self.registry.shared().log
     }
 

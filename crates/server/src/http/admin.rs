@@ -284,7 +284,8 @@ pub(super) async fn end_session(
     let session = live.first().ok_or_else(|| ApiError::not_found("session"))?;
     let entry = Entry::new(AuditAction::SessionEnded)
         .document(session.document)
-        .user(session.principal.user);
+        .user(session.principal.user)
+        .detail("session", id.to_string().into());
     app.catalog.note(&[(caller.actor, entry)]).await?;
     app.collab.end_session(id);
     Ok(StatusCode::NO_CONTENT)

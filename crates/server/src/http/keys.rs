@@ -24,7 +24,7 @@ const CACHE_CONTROL: &str = "public, max-age=300";
     responses((status = 200, description = "A JWK set", body = Object))
 )]
 pub(super) async fn show(State(app): State<Arc<App>>) -> Response {
-    let keys = Json(app.tokens.public_keys(app.now_ms()));
+    let keys = Json(app.tokens.public_keys());
     ([(header::CACHE_CONTROL, CACHE_CONTROL)], keys).into_response()
 }
 

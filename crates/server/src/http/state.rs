@@ -13,6 +13,7 @@ use crate::{
     collab::Collab,
     erasure::Eraser,
     export::Exports,
+    jobs::Jobs,
     limits::Limit,
     refusals::{Refusals, Who},
 };
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) exports: Exports,
     pub(crate) collab: Arc<Collab>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) jobs: Jobs,
     pub(crate) authority: Authority,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,

@@ -60,7 +60,7 @@ impl Stage {
             let made = catalog.create_user(&actor, &user, AuditAction::AccountCreated);
             made.await.unwrap();
         }
-        let tokens = Arc::new(Tokens::open(&folder.path().join("keys")).unwrap());
+        let tokens = Arc::new(Tokens::open(&catalog, folder.path()).await.unwrap());
         let clock = Arc::new(SystemClock);
         let authority = Authority::new(
             catalog.clone(),
@@ -69,7 +69,11 @@ impl Stage {
             clock.clone(),
         );
         let collab = Collab::new(
-            Arc::new(SqliteLog::open(&folder.path().join("log.db")).unwrap()),
+            Arc::new(
+                SqliteLog::open(&folder.path().join("log.db"))
+                    .unwrap()
+                    .into(),
+            ),
             catalog.clone(),
             authority,
             Auditor::start(catalog.clone()),

@@ -20,7 +20,8 @@ use tokio::{
 /// What happens to the next bytes. All but `Refuse` happen once, to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// Nothing.
     None,
     /// What the client says does not arrive, and the connection is cut.
     LoseRequest,
@@ -34,14 +35,18 @@ pub(crate) enum Fault {
     Refuse,
 }
 
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+/// A port that carries everything to a server, but for its faults.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where to connect to.
+    pub address: SocketAddr,
     fault: Arc<AtomicU8>,
     accepting: JoinHandle<()>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(server: String) -> Self {
+    /// Carries to the server at `host:port`.
+    pub async fn start(server: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let fault = Arc::new(AtomicU8::new(Fault::None as u8));
@@ -71,12 +76,14 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn next(&self, fault: Fault) {
+    /// Sets what happens next.
+    pub fn next(&self, fault: Fault) {
         self.fault.store(fault as u8, SeqCst);
     }
 
     /// Whether the fault has happened.
-    pub(crate) fn happened(&self, fault: Fault) -> bool {
+    #[must_use]
+    pub fn happened(&self, fault: Fault) -> bool {
         self.fault.load(SeqCst) != fault as u8
     }
 }

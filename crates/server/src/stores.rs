@@ -1,0 +1,48 @@
+//! Where documents and people are kept, as the settings say: in files of the data directory, which belong to
+//! one server, or in a PostgreSQL database, which any number of nodes share.
+
+use anyhow::Context;
+use motet_catalog::Catalog;
+use motet_log::{AnyLog, LogError, PostgresLog, PostgresSettings, SqliteLog};
+
+use crate::config::Config;
+
+/// Opens the catalog, and makes it if it is not there.
+pub(crate) async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
+    let catalog = if let Some(url) = &config.database {
+        Catalog::open_postgres(url.expose()).await
+    } else {
+        config
+            .make_data_dir()
+            .context("cannot make the data directory")?;
+        Catalog::open_sqlite(&config.catalog()).await
+    };
+    catalog.context("cannot open the catalog")
+}
+
+/// Opens the log of documents, and makes it if it is not there.
+///
+/// # Errors
+///
+/// `InUse`: a server has the file. `NewerFormat`, `Unavailable`.
+pub(crate) async fn open_log(config: &Config) -> Result<AnyLog, LogError> {
+    match &config.database {
+        Some(url) => {
+            let log = PostgresLog::open(url.expose(), PostgresSettings::default()).await?;
+            Ok(log.into())
+        }
+        None => Ok(SqliteLog::open(&config.document_log())?.into()),
+    }
+}
+
+/// The same, only to read, also while a server uses it.
+///
+/// # Errors
+///
+/// As [`open_log`].
+pub(crate) async fn open_log_to_read(config: &Config) -> Result<AnyLog, LogError> {
+    match open_log(config).await {
+        Err(LogError::InUse { .. }) => Ok(SqliteLog::open_to_read(&config.document_log()).into()),
+        log => log,
+    }
+}

@@ -14,3 +14,10 @@ CREATE TABLE claims (
     node_id  TEXT   NOT NULL,
     until_ms BIGINT NOT NULL
 );
+
+-- The nodes that run, and where the others reach them.
+CREATE TABLE nodes (
+    id      TEXT   NOT NULL PRIMARY KEY,
+    url     TEXT   NOT NULL,
+    seen_ms BIGINT NOT NULL
+);

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where people and documents are kept instead, for several nodes.
     pub(crate) database: Option<DatabaseUrl>,
+    /// Where other nodes reach this one, like `http://10.0.0.5:8080`. Without it, where it listens.
+    pub(crate) advertise: Option<String>,
     /// What to log, as `tracing_subscriber::EnvFilter` takes it.
     pub(crate) log: String,
     /// Log lines as JSON.
@@ -121,6 +123,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("data"),
             database: None,
+            advertise: None,
             log: "info".to_owned(),
             log_json: false,
             registration: true,
@@ -167,6 +170,10 @@ pub struct Flags {
     #[arg(long, value_name = "URL", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
+    /// Where the other nodes of the database reach this one: http://HOST:PORT [default: where it listens]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advertise: Option<String>,
     /// The address to listen at [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -312,11 +319,18 @@ impl Config {
             "update_bytes_max must be 1024 to {}",
             limits::REPLICA_BYTES_MAX
         );
-        if let Some(url) = &config.public_url {
+        let is_web = |url: &String| {
             let url = url::Url::parse(url);
-            let is_web = url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-            anyhow::ensure!(is_web, "public_url must be like https://motet.example.com");
-        }
+            url.is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
+        anyhow::ensure!(
+            config.public_url.as_ref().is_none_or(is_web),
+            "public_url must be like https://motet.example.com"
+        );
+        anyhow::ensure!(
+            config.advertise.as_ref().is_none_or(is_web),
+            "advertise must be like http://10.0.0.5:8080"
+        );
         IssuerSettings::check_all(&config.issuers).map_err(anyhow::Error::msg)?;
         ProviderSettings::check_all(&config.providers).map_err(anyhow::Error::msg)?;
         if !config.limits {

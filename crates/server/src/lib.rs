@@ -20,6 +20,7 @@ mod housekeeping;
 mod http;
 mod jobs;
 mod limits;
+mod nodes;
 mod refusals;
 mod serve;
 mod stores;

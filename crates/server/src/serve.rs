@@ -1,6 +1,7 @@
 //! `motet serve`: from settings to a running server, and its orderly end.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     time::Duration,
 };
@@ -30,6 +31,7 @@ use crate::{
     http::{self, App, Edge, RequestLimits},
     jobs::Jobs,
     limits,
+    nodes::{self, Nodes},
     refusals::Refusals,
     stores, watch,
 };
@@ -73,7 +75,15 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         clock.clone(),
     );
     let auditor = Auditor::start(catalog.clone());
+    let nodes = Nodes::new(
+        node,
+        catalog.clone(),
+        clock.clone(),
+        config.database.is_some(),
+    );
+    let nodes = Arc::new(nodes.context("cannot make requests")?);
     let collab = Collab::new(
+        node,
         log,
         catalog.clone(),
         authority.clone(),
@@ -100,6 +110,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         collab: Arc::clone(&collab),
         clock,
         jobs: jobs.clone(),
+        nodes: Arc::clone(&nodes),
         authority,
         tokens,
         passwords: Passwords::new(),
@@ -128,7 +139,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}", config.listen))?;
-    announce(listener.local_addr()?);
+    let address = listener.local_addr()?;
+    if let Some(url) = url_of(&config, address)? {
+        tokio::spawn(Arc::clone(&nodes).run(url));
+    }
+    announce(address);
     // An acknowledgement must not wait for the one before it to be confirmed (Nagle's algorithm).
     let listener = listener.tap_io(|socket| {
         if let Err(error) = socket.set_nodelay(true) {
@@ -150,11 +165,26 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     drop(drained);
     // Requests that take longer are cut off; whatever was acknowledged is stored.
     let _late = timeout(HTTP_DRAIN_TIMEOUT, server).await;
+    nodes.leave().await;
     refusals.flush().await;
     auditor.flush(AUDIT_TIMEOUT).await;
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where other nodes reach this one, if there can be any.
+fn url_of(config: &Config, listen: SocketAddr) -> anyhow::Result<Option<String>> {
+    let Some(database) = &config.database else {
+        return Ok(None);
+    };
+    if let Some(url) = &config.advertise {
+        return Ok(Some(url.trim_end_matches('/').to_owned()));
+    }
+    let address = nodes::reachable(listen, database);
+    let address =
+        address.context("it is not known where others reach this node: say --advertise")?;
+    Ok(Some(format!("http://{address}")))
 }
 
 /// Those who vouch for people. What they say has to be fetched only if there are any.

@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// The acts that may take rights from somebody, give some, or end a session. This node's own are among
 /// them: to ask about rights once more changes nothing.
-const ACTS: [AuditAction; 25] = [
+const ACTS: [AuditAction; 24] = [
     AuditAction::SignedOut,
     AuditAction::RefreshReused,
     AuditAction::PasswordChanged,
@@ -36,7 +36,6 @@ const ACTS: [AuditAction; 25] = [
     AuditAction::DocumentDeleted,
     AuditAction::LinkRevoked,
     AuditAction::LinkOpened,
-    AuditAction::SessionEnded,
     AuditAction::KeyRotated,
     AuditAction::KeyRemoved,
 ];
@@ -94,12 +93,6 @@ async fn learn(app: &App, act: &PastAct) -> Result<(), CatalogError> {
                 && !app.catalog.is_there(id).await?
             {
                 app.collab.evict(id).await;
-            }
-        }
-        AuditAction::SessionEnded => {
-            let id = act.details["session"].as_str();
-            if let Some(id) = id.and_then(|id| id.parse().ok()) {
-                app.collab.end_session(id);
             }
         }
         AuditAction::DocumentShared

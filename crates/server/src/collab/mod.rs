@@ -40,7 +40,7 @@ use futures_util::Stream;
 use motet_catalog::{Actor, Catalog, CatalogError, Role};
 use motet_document::{Command, Member, Settings, Start};
 use motet_log::{AnyLog, DocumentLog, LogError};
-use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, limits};
+use motet_model::{Change, ClientId, Clock, DocumentId, NodeId, Revision, SessionId, limits};
 use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
@@ -50,7 +50,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use utoipa::IntoParams;
 
-pub(crate) use self::connection::{Refusal, Uplink};
+pub(crate) use self::connection::{Refusal, Uplink, node_of};
 pub(crate) use self::room::{RoomError, read};
 pub(crate) use self::session::code;
 pub use self::{
@@ -162,6 +162,7 @@ impl Collab {
     /// No document is open yet.
     #[must_use]
     pub fn new(
+        node: NodeId,
         log: Arc<AnyLog>,
         catalog: Catalog,
         authority: Authority,
@@ -189,7 +190,7 @@ impl Collab {
             space: Arc::new(Semaphore::new(space_bytes)),
             draining: watch::Sender::new(false),
             connections: TaskTracker::new(),
-            uplinks: Arc::default(),
+            uplinks: Arc::new(Uplinks::new(node)),
         });
         tokio::spawn(Arc::clone(&collab).watch_ends());
         collab

@@ -10,6 +10,12 @@ pub(crate) struct DatabaseUrl(Url);
 impl DatabaseUrl {
     const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
 
+    /// Where it is, on the network.
+    pub(crate) fn host(&self) -> (&str, u16) {
+        let host = self.0.host_str().unwrap_or("localhost");
+        (host, self.0.port().unwrap_or(5432))
+    }
+
     /// All of it, with the password.
     pub(crate) fn expose(&self) -> &str {
         self.0.as_str()

@@ -1,6 +1,7 @@
 //! `/admin`: what administrators see and do in their organization. They do not get to read documents.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, hash_map},
     sync::Arc,
 };
@@ -8,7 +9,7 @@ use std::{
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
 };
 use motet_catalog::{AuditAction, Entry, Kind, User};
 use motet_model::{DocumentId, SessionId, UserId};
@@ -23,7 +24,7 @@ use super::{
     openapi,
     users::in_organization,
 };
-use crate::{auth::Purpose, clock::rfc3339, collab::Affected, limits::Limit};
+use crate::{auth::Purpose, clock::rfc3339, collab::Affected, limits::Limit, nodes::is_forwarded};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -80,7 +81,7 @@ pub(super) struct UserChange {
     administrator: Option<bool>,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Session)]
 pub(super) struct ShownSession {
@@ -92,15 +93,15 @@ pub(super) struct ShownSession {
     #[schema(value_type = openapi::Id)]
     document_id: DocumentId,
     document_title: Option<String>,
-    dialect: &'static str,
+    dialect: Cow<'static, str>,
     #[schema(value_type = openapi::Role)]
-    role: &'static str,
+    role: Cow<'static, str>,
     address: String,
     #[schema(format = DateTime)]
     since: String,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 pub(super) struct Sessions {
     sessions: Vec<ShownSession>,
 }
@@ -235,12 +236,12 @@ pub(super) async fn change_user(
 pub(super) async fn sessions(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
+    headers: HeaderMap,
 ) -> Result<Json<Sessions>, ApiError> {
     let organization = caller.principal.organization;
-    let mut live = app
+    let live = app
         .collab
         .live_sessions(|session| session.principal.organization == organization);
-    live.sort_by_key(|session| (session.since_ms, session.id));
     let mut titles = HashMap::new();
     for session in &live {
         if let hash_map::Entry::Vacant(title) = titles.entry(session.document) {
@@ -253,14 +254,22 @@ pub(super) async fn sessions(
         name: session.principal.name.clone(),
         document_id: session.document,
         document_title: titles.get(&session.document).cloned().flatten(),
-        dialect: session.dialect,
-        role: session.role.as_str(),
+        dialect: session.dialect.into(),
+        role: session.role.as_str().into(),
         address: session.address.to_string(),
         since: rfc3339(session.since_ms),
     });
-    Ok(Json(Sessions {
-        sessions: shown.collect(),
-    }))
+    let mut sessions: Vec<_> = shown.collect();
+    if !is_forwarded(&headers) {
+        let elsewhere = app
+            .nodes
+            .ask::<Sessions>("/api/v1/admin/sessions", &headers)
+            .await;
+        sessions.extend(elsewhere.into_iter().flat_map(|it| it.sessions));
+    }
+    // In RFC 3339 with one length, the order of times is that of their texts.
+    sessions.sort_by(|a, b| (&a.since, a.session_id).cmp(&(&b.since, b.session_id)));
+    Ok(Json(Sessions { sessions }))
 }
 
 /// Ends a session. Its client may come back: to keep somebody out, disable the account.
@@ -276,12 +285,19 @@ pub(super) async fn end_session(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     SessionPath(id): SessionPath,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let organization = caller.principal.organization;
     let live = app.collab.live_sessions(|session| {
         session.id == id && session.principal.organization == organization
     });
-    let session = live.first().ok_or_else(|| ApiError::not_found("session"))?;
+    let Some(session) = live.first() else {
+        let path = format!("/api/v1/admin/sessions/{id}");
+        if !is_forwarded(&headers) && app.nodes.delete(&path, &headers).await {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        return Err(ApiError::not_found("session"));
+    };
     let entry = Entry::new(AuditAction::SessionEnded)
         .document(session.document)
         .user(session.principal.user)

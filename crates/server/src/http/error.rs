@@ -24,6 +24,7 @@ use crate::{
     entropy,
     erasure::ErasureError,
     export::ExportRefused,
+    nodes::ForwardError,
 };
 
 /// What `Retry-After` says: whatever is in the way mostly takes no longer.
@@ -282,6 +283,19 @@ impl From<CollabError> for ApiError {
         match error {
             CollabError::Catalog(error) => error.into(),
             error => Self::failed(&error),
+        }
+    }
+}
+
+impl From<ForwardError> for ApiError {
+    fn from(error: ForwardError) -> Self {
+        match error {
+            // Its connections ended with it.
+            ForwardError::Gone(_) => Refusal::Gone.into(),
+            error => {
+                tracing::warn!(%error, "a request was not passed on to its node");
+                Self::unavailable()
+            }
         }
     }
 }

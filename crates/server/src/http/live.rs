@@ -7,7 +7,7 @@ use axum::{
     body::{Bytes, HttpBody, to_bytes},
     extract::{Path, Query, Request, State, rejection::QueryRejection, ws::Utf8Bytes},
     http::{HeaderMap, HeaderName, StatusCode, header},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     auth::Scope,
-    collab::{Parameters, Refusal, Uplink},
+    collab::{Parameters, Refusal, Uplink, node_of},
+    nodes::is_forwarded,
 };
 
 /// How long a frame may take to arrive: a request that hangs must not hold the space of another.
@@ -89,13 +90,18 @@ pub(super) async fn messages(
     DocumentPath(document): DocumentPath,
     place: Result<Query<Place>, QueryRejection>,
     request: Request,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     let Query(Place { connection, frame }) = place.map_err(|_| {
         ApiError::invalid("connection and frame must be given, and frame counts from 1")
     })?;
     declared_json(request.headers())?;
     // What else the frame's messages need is asked of the session, which has this credential's scopes.
     let caller = caller.with(Scope::Read)?;
+    if let Some(node) = node_of(&connection).filter(|node| *node != app.nodes.id())
+        && !is_forwarded(request.headers())
+    {
+        return Ok(app.nodes.forward(node, request).await?);
+    }
     let uplink = app
         .collab
         .uplink(&connection, document, &caller.principal)
@@ -105,7 +111,7 @@ pub(super) async fn messages(
     let space = uplink.reserve(declared)?;
     let text = read(&uplink, request, space.size_bytes).await?;
     uplink.take(frame, text, space)?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn read(uplink: &Uplink, request: Request, limit: usize) -> Result<Utf8Bytes, ApiError> {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::HeaderMap};
 use motet_catalog::Kind;
 use motet_model::{DocumentId, UserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
@@ -14,10 +14,10 @@ use super::{
     openapi,
     users::in_organization,
 };
-use crate::{auth::Scope, clock::rfc3339};
+use crate::{auth::Scope, clock::rfc3339, nodes::is_forwarded};
 
 /// Where somebody is, as far as the caller may know.
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Presence {
     #[schema(value_type = openapi::Id)]
@@ -26,7 +26,7 @@ pub(super) struct Presence {
     documents: Vec<PresentIn>,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PresentIn {
     #[schema(value_type = openapi::Id)]
@@ -50,6 +50,7 @@ pub(super) async fn show(
     State(app): State<Arc<App>>,
     caller: Caller,
     UserPath(id): UserPath,
+    headers: HeaderMap,
 ) -> Result<Json<Presence>, ApiError> {
     let caller = caller.with(Scope::Read)?;
     in_organization(&app, &caller, id).await?;
@@ -75,6 +76,22 @@ pub(super) async fn show(
                 since: rfc3339(since_ms),
             });
         }
+    }
+    if !is_forwarded(&headers) {
+        let path = format!("/api/v1/presence/{id}");
+        let elsewhere = app.nodes.ask::<Presence>(&path, &headers).await;
+        for present in elsewhere.into_iter().flat_map(|it| it.documents) {
+            let same = documents
+                .iter_mut()
+                .find(|known| known.document_id == present.document_id);
+            match same {
+                // In RFC 3339 with one length, the order of times is that of their texts.
+                Some(known) if present.since < known.since => known.since = present.since,
+                Some(_) => {}
+                None => documents.push(present),
+            }
+        }
+        documents.sort_by_key(|document| document.document_id);
     }
     Ok(Json(Presence {
         user_id: id,

@@ -15,6 +15,7 @@ use crate::{
     export::Exports,
     jobs::Jobs,
     limits::Limit,
+    nodes::Nodes,
     refusals::{Refusals, Who},
 };
 
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) collab: Arc<Collab>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) jobs: Jobs,
+    pub(crate) nodes: Arc<Nodes>,
     pub(crate) authority: Authority,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) passwords: Passwords,

@@ -1,10 +1,12 @@
 //! Several nodes on one PostgreSQL database.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use motet_model::NodeId;
 use motet_testing::Schema;
-use tokio::time::{Instant, timeout};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Heard, PATIENCE, Peer, Server, data_dir, make_user, motet};
 
@@ -126,4 +128,74 @@ fn nobody_is_shown_the_password_of_the_database() {
         "{text}"
     );
     assert!(!text.contains("secret"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_an_event_stream_may_arrive_anywhere() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let (mut a, b) = (node(data.path(), &schema), node(data.path(), &schema));
+    let ada = a.register("ada");
+    let document = a.create(&ada);
+    let (mut stream, _) = a.listen_in(&ada, &document, "stream").await;
+    stream.address.clone_from(&b.address);
+    stream.submit(1, 0, json!([{ "insert": "Hello" }])).await;
+    assert_eq!(stream.expect("ack").await["revision"], 1);
+    // The answer of the node that holds the connection comes back as it is.
+    let connection = stream.connection.clone().unwrap();
+    let refused = stream.post_to(&format!("connection={connection}x&frame=2"), "{}");
+    assert_eq!(refused, (410, Some("connection_gone".to_owned())));
+    let stranger = NodeId::from_bytes([7; 16]);
+    let refused = stream.post_to(&format!("connection={stranger}.x&frame=2"), "{}");
+    assert_eq!(refused, (410, Some("connection_gone".to_owned())));
+
+    a.terminate();
+    let (_, code) = stream.post(2, "{}");
+    assert!(matches!(
+        code.as_deref(),
+        Some("connection_gone" | "unavailable")
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_there_is_known_everywhere() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let (a, b) = (node(data.path(), &schema), node(data.path(), &schema));
+    let flags = ["--administrator", "--database", &schema.url()];
+    make_user(data.path(), "root", &flags);
+    let root = a.sign_in("root");
+    let ada = a.register("ada");
+    let document = a.create(&ada);
+    let (mut session, _) = b.join(&ada, &document, "there").await;
+
+    let path = format!("/api/v1/presence/{}", ada.id);
+    let sessions = "/api/v1/admin/sessions";
+    for server in [&a, &b] {
+        // They hear of each other every few seconds.
+        let deadline = Instant::now() + PATIENCE;
+        let live = loop {
+            let (status, live) = server.call("GET", sessions, Some(&root.token), None);
+            assert_eq!(status, 200);
+            if live["sessions"][0].is_object() {
+                break live;
+            }
+            assert!(Instant::now() < deadline, "the session is not found");
+            sleep(Duration::from_millis(100)).await;
+        };
+        assert_eq!(live["sessions"].as_array().unwrap().len(), 1);
+        assert_eq!(live["sessions"][0]["documentId"], document.as_str());
+        let (status, presence) = server.call("GET", &path, Some(&ada.token), None);
+        assert_eq!((status, &presence["online"]), (200, &json!(true)));
+        assert_eq!(presence["documents"].as_array().unwrap().len(), 1);
+    }
+
+    let (_, live) = a.call("GET", sessions, Some(&root.token), None);
+    let id = live["sessions"][0]["sessionId"].as_str().unwrap();
+    let end = format!("{sessions}/{id}");
+    let (status, _) = a.call("DELETE", &end, Some(&ada.token), None);
+    assert_eq!(status, 403, "it is asked as whoever asks");
+    let (status, _) = a.call("DELETE", &end, Some(&root.token), None);
+    assert_eq!(status, 204);
+    assert_eq!(session.closed().await, Some(4403));
+    let (status, _) = a.call("DELETE", &end, Some(&root.token), None);
+    assert_eq!(status, 404);
 }

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::throttle::Rates;
 pub(crate) use self::{
     frame::websocket,
-    sse::{EventStream, Refusal, Uplink, Uplinks, event_stream},
+    sse::{EventStream, Refusal, Uplink, Uplinks, event_stream, node_of},
 };
 use self::{
     frame::{Broken, Frame},

@@ -30,7 +30,7 @@ use std::{
 
 use axum::{extract::ws::Utf8Bytes, response::sse::Event};
 use futures_util::{Sink, Stream, StreamExt, stream};
-use motet_model::{DocumentId, UserId};
+use motet_model::{DocumentId, NodeId, UserId};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, sync::PollSender};
@@ -213,11 +213,27 @@ impl Turn {
     }
 }
 
-/// The uplinks of this node, by the ids of their connections.
-#[derive(Debug, Default)]
-pub(crate) struct Uplinks(Mutex<HashMap<String, Arc<Uplink>>>);
+/// The uplinks of this node, by the ids of their connections: the node's own, and a secret.
+#[derive(Debug)]
+pub(crate) struct Uplinks {
+    node: NodeId,
+    listed: Mutex<HashMap<String, Arc<Uplink>>>,
+}
+
+/// The node that holds a connection, by the connection's id.
+pub(crate) fn node_of(connection: &str) -> Option<NodeId> {
+    let (node, _) = connection.split_once('.')?;
+    node.parse().ok()
+}
 
 impl Uplinks {
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            listed: Mutex::default(),
+        }
+    }
+
     /// The uplink of a connection to that document which was shown such a credential.
     pub(crate) fn get(
         &self,
@@ -233,7 +249,7 @@ impl Uplinks {
     }
 
     fn list(self: &Arc<Self>, uplink: &Arc<Uplink>) -> Listed {
-        let id = entropy::token::<24>();
+        let id = format!("{}.{}", self.node, entropy::token::<24>());
         self.lock().insert(id.clone(), Arc::clone(uplink));
         let uplinks = Arc::clone(self);
         Listed { uplinks, id }
@@ -241,7 +257,7 @@ impl Uplinks {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Uplink>>> {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::atomic::AtomicU64, time::Duration};
 use motet_catalog::{Actor, AuditAction, Catalog, Kind, NewDocument, NewUser};
 use motet_document::Start;
 use motet_log::SqliteLog;
-use motet_model::{Clock, limits};
+use motet_model::{Clock, NodeId, limits};
 use tempfile::TempDir;
 use tokio::{sync::Notify, time::timeout};
 
@@ -69,6 +69,7 @@ impl Stage {
             clock.clone(),
         );
         let collab = Collab::new(
+            NodeId::from_bytes([1; 16]),
             Arc::new(
                 SqliteLog::open(&folder.path().join("log.db"))
                     .unwrap()

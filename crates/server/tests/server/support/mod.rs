@@ -450,7 +450,8 @@ impl Client {
 /// A client that listens to an event stream and sends requests. Dropped, it is gone without a word.
 pub(crate) struct EventClient {
     pub(crate) headers: hyper::HeaderMap,
-    address: String,
+    /// Where its frames go.
+    pub(crate) address: String,
     document: String,
     pub(crate) token: String,
     events: Incoming,

@@ -24,6 +24,18 @@ use crate::{
 /// A hundred years.
 const DAYS_MAX: u64 = 36_500;
 
+/// A part of what a node does for all, so that each can be given as many machines as it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NodeRole {
+    /// Sockets and event streams: live documents.
+    Gateway,
+    /// The REST API and the web application.
+    Api,
+    /// What runs behind the scenes.
+    Worker,
+}
+
 /// Every setting with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +48,9 @@ pub(crate) struct Config {
     pub(crate) database: Option<DatabaseUrl>,
     /// Where other nodes reach this one, like `http://10.0.0.5:8080`. Without it, where it listens.
     pub(crate) advertise: Option<String>,
+    /// What this node does.
+    #[serde(deserialize_with = "list")]
+    pub(crate) roles: Vec<NodeRole>,
     /// What to log, as `tracing_subscriber::EnvFilter` takes it.
     pub(crate) log: String,
     /// Log lines as JSON.
@@ -124,6 +139,7 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             database: None,
             advertise: None,
+            roles: vec![NodeRole::Gateway, NodeRole::Api, NodeRole::Worker],
             log: "info".to_owned(),
             log_json: false,
             registration: true,
@@ -174,6 +190,10 @@ pub struct Flags {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     advertise: Option<String>,
+    /// What this node does, with commas between: gateway, api, worker [default: all of them]
+    #[arg(long, value_name = "ROLES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<String>,
     /// The address to listen at [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,6 +317,10 @@ impl Config {
             .merge(Serialized::globals(flags))
             .extract()?;
         anyhow::ensure!(
+            !config.roles.is_empty(),
+            "roles must name gateway, api or worker"
+        );
+        anyhow::ensure!(
             config.access_token_seconds >= 1,
             "access_token_seconds must be at least 1"
         );
@@ -337,6 +361,11 @@ impl Config {
             config.lift_limits();
         }
         Ok(config)
+    }
+
+    /// Whether this node does that.
+    pub(crate) fn does(&self, role: NodeRole) -> bool {
+        self.roles.contains(&role)
     }
 
     fn lift_limits(&mut self) {

@@ -23,7 +23,7 @@ use crate::{
     auth::{Authority, Issuers, Outgoing, Passwords, Providers, Tokens},
     clock::{DAY_MS, SystemClock},
     collab::{Collab, CollabSettings, Rates},
-    config::Config,
+    config::{Config, NodeRole},
     entropy,
     erasure::Eraser,
     export::Exports,
@@ -99,13 +99,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         clock.clone(),
         jobs.clone(),
     );
-    tokio::spawn(Arc::clone(&eraser).watch());
     let refusals = Refusals::new(auditor.clone(), clock.clone());
     let app = Arc::new(App {
         catalog: catalog.clone(),
         auditor: auditor.clone(),
         refusals: Arc::clone(&refusals),
-        eraser,
+        eraser: Arc::clone(&eraser),
         exports: Exports::default(),
         collab: Arc::clone(&collab),
         clock,
@@ -130,10 +129,13 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     });
     tokio::spawn(RequestLimits::sweep(Arc::downgrade(&app.limits)));
 
-    tokio::spawn(Arc::clone(&collab).index_missed(jobs));
+    if config.does(NodeRole::Worker) {
+        tokio::spawn(eraser.watch());
+        tokio::spawn(Arc::clone(&collab).index_missed(jobs));
+        tokio::spawn(housekeeping::run(Arc::downgrade(&app)));
+    }
 
     let edge = Edge::new(&config);
-    tokio::spawn(housekeeping::run(Arc::downgrade(&app)));
     tokio::spawn(watch::run(Arc::downgrade(&app)));
 
     let listener = TcpListener::bind(config.listen)
@@ -151,7 +153,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         }
     });
     let (drained, drain) = oneshot::channel::<()>();
-    let service = axum::serve(listener, http::router(Arc::clone(&app), &edge))
+    let service = axum::serve(listener, http::router(Arc::clone(&app), &edge, &config))
         .with_graceful_shutdown(async move {
             // Dropped or sent, it is time to stop accepting.
             let _time = drain.await;

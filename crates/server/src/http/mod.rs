@@ -50,26 +50,51 @@ pub(crate) use self::{
     tags::Turns,
 };
 
+use crate::config::{Config, NodeRole};
+
 /// Largest body of a request.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Everything that the server answers.
-pub(crate) fn router(app: Arc<App>, edge: &Edge) -> Service {
-    let (routes, document) = OpenApiRouter::with_openapi(openapi::outline())
-        .nest("/api/v1", api(&app))
-        .routes(routes!(keys::show_where_known))
+pub(crate) fn router(app: Arc<App>, edge: &Edge, config: &Config) -> Service {
+    let (is_gateway, is_api) = (config.does(NodeRole::Gateway), config.does(NodeRole::Api));
+    let mut versioned = OpenApiRouter::new();
+    if is_api {
+        versioned = versioned.merge(api(&app));
+    }
+    if is_gateway {
+        versioned = versioned.merge(live());
+    }
+    let versioned = versioned.fallback(async || ApiError::not_found("endpoint"));
+    let mut described = OpenApiRouter::with_openapi(openapi::outline())
+        .nest("/api/v1", versioned)
         .routes(routes!(probes::alive))
-        .routes(routes!(probes::ready))
-        .split_for_parts();
-    let sockets = edge.sockets(app.collab.router());
-    let pages = Arc::clone(&edge.pages);
-    let router = routes
+        .routes(routes!(probes::ready));
+    if is_api {
+        described = described.routes(routes!(keys::show_where_known));
+    }
+    let (routes, document) = described.split_for_parts();
+    let mut router = routes
         .layer(Extension(openapi::Published::new(document)))
-        .with_state(Arc::clone(&app))
-        .merge(sockets)
-        .fallback(move |request| web::serve(pages, request))
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed());
-    edge.wrap(router, app)
+        .with_state(Arc::clone(&app));
+    if is_gateway {
+        router = router.merge(edge.sockets(app.collab.router()));
+    }
+    if is_api {
+        let pages = Arc::clone(&edge.pages);
+        router = router.fallback(move |request| web::serve(pages, request));
+    } else {
+        router = router.fallback(async || ApiError::not_found("endpoint"));
+    }
+    let refuse = async || ApiError::method_not_allowed();
+    edge.wrap(router.method_not_allowed_fallback(refuse), app)
+}
+
+/// Live documents where WebSockets are blocked.
+fn live() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(live::events))
+        .routes(routes!(live::messages))
 }
 
 /// The REST API: what is not in the document that describes it is not there either.
@@ -125,9 +150,6 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(content::edit).layer(DefaultBodyLimit::max(MESSAGE_BYTES_MAX)))
         .routes(routes!(content::changes))
         .routes(routes!(documents::restore))
-        .routes(routes!(live::events))
-        .routes(routes!(live::messages))
-        .fallback(async || ApiError::not_found("endpoint"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(Arc::clone(app), idempotency::once))
 }

@@ -199,3 +199,45 @@ async fn who_is_there_is_known_everywhere() {
     let (status, _) = a.call("DELETE", &end, Some(&root.token), None);
     assert_eq!(status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_node_does_its_part() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let url = schema.url();
+    let start = |roles| Server::start(data.path(), &["--database", &url, "--roles", roles]);
+    let (gateway, api, worker) = (start("gateway"), start("api"), start("worker"));
+    let ada = api.register("ada");
+    let document = api.create(&ada);
+    let (mut session, _) = gateway.join(&ada, &document, "ada").await;
+    session.submit(1, 0, json!([{ "insert": "Hello" }])).await;
+    session.expect("ack").await;
+    let (mut stream, _) = gateway.listen_in(&ada, &document, "stream").await;
+    stream.submit(1, 1, json!([{ "insert": "," }])).await;
+    stream.expect("ack").await;
+
+    let status = |server: &Server, path: &str| {
+        let headers = [("authorization", format!("Bearer {}", ada.token))];
+        server.raw("GET", path, &headers, None).0
+    };
+    let shown = format!("/api/v1/documents/{document}");
+    let socket = format!("/collab/{document}");
+    assert_eq!(status(&api, &shown), 200);
+    assert_eq!(status(&api, "/"), 200);
+    // It is there, and wants to be a WebSocket.
+    assert_eq!(status(&gateway, &socket), 400);
+    for (server, path) in [
+        (&gateway, shown.as_str()),
+        (&gateway, "/"),
+        (&gateway, "/.well-known/jwks.json"),
+        (&api, &format!("{shown}/events")),
+        (&worker, &shown),
+        (&worker, &socket),
+        (&worker, "/"),
+    ] {
+        assert_eq!(status(server, path), 404, "{path}");
+    }
+    for server in [&gateway, &api, &worker] {
+        assert_eq!(status(server, "/healthz"), 200);
+        assert_eq!(status(server, "/readyz"), 200);
+    }
+}

@@ -8,7 +8,7 @@
 //! Where to look: `document.rs` puts commands in order; `edits.rs` takes what sessions change, by
 //! positions (`submission.rs`), by identities, and by both (`reconciliation.rs`); `delivery.rs` brings
 //! sessions to the head; `window.rs` keeps the latest changes; `clients.rs` knows what was submitted
-//! before; `session.rs`, `presence.rs` and `awareness.rs` know who is here; `checkpoint.rs` is the stored
+//! before; `session/`, `presence.rs` and `awareness.rs` know who is here; `checkpoint.rs` is the stored
 //! form; `content/` holds the replica and its text.
 //!
 //! # Invariants

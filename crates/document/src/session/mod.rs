@@ -6,15 +6,18 @@ use std::{
 };
 
 use motet_crdt::Client;
-use motet_model::{ClientId, Revision, SessionId, UserId, limits};
+use motet_model::{ClientId, Revision, SessionId, UserId};
 
 use crate::{
-    Access, AwarenessState, Member, Presence, PresenceUpdate, Selection,
+    Access, AwarenessState, Member, Presence, Selection,
     awareness::{self, States},
     content::Content,
-    presence::{self, COLORS},
+    presence::COLORS,
     window::Window,
 };
+
+mod states;
+mod telling;
 
 /// How far a session has been told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,9 +135,6 @@ impl Session {
         }
     }
 }
-
-/// Most of those who have left lately that are remembered.
-const DEPARTED_MAX: usize = 1_024;
 
 /// All sessions, and what is still to be told about them.
 #[derive(Debug, Default)]
@@ -289,122 +289,6 @@ impl Sessions {
         }
     }
 
-    /// Takes what a session says of itself. What it repeats of others is left out: they say it
-    /// themselves. Returns whether there was something new.
-    pub(crate) fn aware(&mut self, id: SessionId, states: Vec<AwarenessState>) -> Vec<Client> {
-        let Some(user) = self.sessions.get(&id).map(|session| session.member.user) else {
-            return Vec::new();
-        };
-        let mut news = Vec::new();
-        for AwarenessState {
-            client,
-            clock,
-            state,
-        } in states
-        {
-            // What stands for a session of positions is told here only.
-            if self.stand_ins.contains(&client) {
-                continue;
-            }
-            let owner = self.owners.get(&client).copied();
-            let (known, is_here, of_user) = owner
-                .and_then(|owner| self.sessions.get(&owner))
-                .and_then(|owner| {
-                    let (clock, state) = owner.states.get(&client)?;
-                    Some((Some(*clock), state.is_some(), owner.member.user == user))
-                })
-                .unwrap_or((None, false, true));
-            let is_newer = known.is_none_or(|known| {
-                clock > known || (clock == known && is_here && state.is_none())
-            });
-            // Only its own session says that a client has left: some providers say so of all others.
-            let is_own = owner == Some(id);
-            // Nor does an echo bring somebody back who has left.
-            let has_left = owner.is_none() && {
-                let departed = self.departed.iter().map(|(_, it)| it);
-                departed
-                    .chain(&self.gone)
-                    .any(|it| it.client == client && it.clock >= clock)
-            };
-            if has_left {
-                continue;
-            }
-            if !is_newer || !of_user || (!is_own && state.is_none()) {
-                continue;
-            }
-            // A client that comes back on another connection takes its state along.
-            if let Some(owner) = owner.filter(|owner| *owner != id)
-                && let Some(owner) = self.sessions.get_mut(&owner)
-            {
-                owner.states.remove(&client);
-            }
-            let Some(session) = self.sessions.get_mut(&id) else {
-                continue;
-            };
-            if session.states.len() >= limits::AWARENESS_CLIENTS_MAX
-                && !session.states.contains_key(&client)
-            {
-                let left = session
-                    .states
-                    .iter()
-                    .find(|(_, (_, state))| state.is_none());
-                let Some(left) = left.map(|(client, _)| *client) else {
-                    continue;
-                };
-                session.states.remove(&left);
-                self.owners.remove(&left);
-            }
-            session.states.insert(client, (clock, state));
-            self.owners.insert(client, id);
-            self.fresh.insert(client);
-            self.untold = true;
-            news.push(client);
-        }
-        news
-    }
-
-    /// The cursor that a session's new states show.
-    pub(crate) fn show_states(
-        &mut self,
-        id: SessionId,
-        fresh: &[Client],
-        content: &Content,
-        revision: Revision,
-    ) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let shows = fresh.iter().find_map(|client| {
-            let (_, state) = session.states.get(client)?;
-            Some((
-                *client,
-                awareness::selection_of(state.as_deref()?, content)?,
-            ))
-        });
-        let selection = match shows {
-            Some((client, selection)) => {
-                session.shown_by = Some(client);
-                Some(selection)
-            }
-            // Another client of the session may show one still.
-            None if session.shown_by.is_some_and(|by| fresh.contains(&by)) => None,
-            None => return,
-        };
-        self.select(id, selection, revision);
-    }
-
-    /// All that those who speak identities see of everyone.
-    pub(crate) fn awareness(&mut self, window: &Window, content: &Content) -> Vec<AwarenessState> {
-        for session in self.sessions.values_mut() {
-            session.advance(window);
-            session.announced = session.announced.max(1);
-        }
-        self.sessions
-            .iter()
-            .flat_map(|(id, session)| session.awareness(*id, content))
-            .collect()
-    }
-
     /// A sign of life: one that had been given up is here again.
     pub(crate) fn heard(&mut self, id: SessionId, now_ms: u64) {
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -451,142 +335,6 @@ impl Sessions {
     pub(crate) fn set_access(&mut self, id: SessionId, access: Access) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.member.access = access;
-        }
-    }
-
-    /// Everyone who is here but `except`.
-    pub(crate) fn presence(&mut self, window: &Window, except: Option<SessionId>) -> Vec<Presence> {
-        self.sessions
-            .iter_mut()
-            .filter(|(id, session)| session.present && Some(**id) != except)
-            .map(|(id, session)| {
-                session.advance(window);
-                if session.told == Told::Nothing {
-                    session.told = Told::Some;
-                }
-                session.presence(*id)
-            })
-            .collect()
-    }
-
-    /// The same, and who has left lately: for a session that may have missed it.
-    pub(crate) fn awareness_anew(
-        &mut self,
-        window: &Window,
-        content: &Content,
-    ) -> Vec<AwarenessState> {
-        let mut states = self.awareness(window, content);
-        let departed = self.departed.iter().map(|(_, state)| state.clone());
-        states.extend(departed.filter(|it| !self.owners.contains_key(&it.client)));
-        states
-    }
-
-    /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
-    pub(crate) fn due_ms(&self) -> Option<u64> {
-        if self.sessions.is_empty() {
-            return None;
-        }
-        let expiry_ms = self.expired_ms + presence::EXPIRY_INTERVAL_MS;
-        let update_ms = self.updated_ms + presence::interval_ms(self.sessions.len());
-        Some(if self.untold {
-            expiry_ms.min(update_ms)
-        } else {
-            expiry_ms
-        })
-    }
-
-    /// Gives up silent sessions, and returns what the others are to be told now, if anything.
-    pub(crate) fn tick(
-        &mut self,
-        window: &Window,
-        content: &Content,
-        now_ms: u64,
-    ) -> Option<PresenceUpdate> {
-        if now_ms >= self.expired_ms + presence::EXPIRY_INTERVAL_MS {
-            self.expired_ms = now_ms;
-            self.expire(now_ms);
-        }
-        if !self.untold || now_ms < self.updated_ms + presence::interval_ms(self.sessions.len()) {
-            return None;
-        }
-        self.updated_ms = now_ms;
-        self.untold = false;
-        let mut update = PresenceUpdate {
-            left: std::mem::take(&mut self.left),
-            awareness: std::mem::take(&mut self.gone),
-            ..PresenceUpdate::default()
-        };
-        let is_old = |(at_ms, _): &(u64, _)| now_ms >= *at_ms + presence::SILENT_MS;
-        while self.departed.front().is_some_and(is_old) || self.departed.len() > DEPARTED_MAX {
-            self.departed.pop_front();
-        }
-        let departed = update.awareness.iter().cloned();
-        self.departed.extend(departed.map(|state| (now_ms, state)));
-        for client in std::mem::take(&mut self.fresh) {
-            let owner = self.owners.get(&client);
-            let session = owner.and_then(|owner| self.sessions.get(owner));
-            if let Some((clock, state)) = session.and_then(|session| session.states.get(&client)) {
-                update.awareness.push(AwarenessState {
-                    client,
-                    clock: *clock,
-                    state: state.clone(),
-                });
-            }
-        }
-        let is_watched = self.yjs > 0;
-        for (id, session) in &mut self.sessions {
-            let list = match session.told {
-                Told::Nothing | Told::Some if session.present => Some(&mut update.joined),
-                Told::Stale => Some(&mut update.updated),
-                _ => None,
-            };
-            let is_due = now_ms >= session.announced_ms + awareness::RENEW_MS;
-            let announce = is_watched
-                && session.dialect == Dialect::Ot
-                && session.present
-                && (list.is_some() || is_due);
-            if list.is_none() && !announce {
-                continue;
-            }
-            session.advance(window);
-            if let Some(list) = list {
-                list.push(session.presence(*id));
-                session.told = Told::Current;
-            }
-            if announce {
-                session.announced += 1;
-                session.announced_ms = now_ms;
-                update.awareness.extend(session.awareness(*id, content));
-            }
-        }
-        Some(update)
-    }
-
-    fn expire(&mut self, now_ms: u64) {
-        let is_watched = self.yjs > 0;
-        for (id, session) in &mut self.sessions {
-            if is_watched
-                && session.dialect == Dialect::Ot
-                && now_ms >= session.announced_ms + awareness::RENEW_MS
-            {
-                self.untold = true;
-            }
-            if session.present && now_ms >= session.heard_ms + presence::SILENT_MS {
-                session.present = false;
-                session.selection = None;
-                if session.told != Told::Nothing {
-                    session.told = Told::Nothing;
-                    if session.dialect == Dialect::Ot && session.announced > 0 {
-                        self.gone.push(AwarenessState {
-                            client: awareness::client_of(*id),
-                            clock: session.announced,
-                            state: None,
-                        });
-                    }
-                    self.left.push(*id);
-                    self.untold = true;
-                }
-            }
         }
     }
 }

@@ -1,0 +1,137 @@
+//! What the sessions are told of one another, and when.
+
+use motet_model::SessionId;
+
+use super::{Dialect, Sessions, Told};
+use crate::{
+    AwarenessState, Presence, PresenceUpdate, awareness, content::Content, presence, window::Window,
+};
+
+/// Most of those who have left lately that are remembered.
+const DEPARTED_MAX: usize = 1_024;
+
+impl Sessions {
+    /// Everyone who is here but `except`.
+    pub(crate) fn presence(&mut self, window: &Window, except: Option<SessionId>) -> Vec<Presence> {
+        self.sessions
+            .iter_mut()
+            .filter(|(id, session)| session.present && Some(**id) != except)
+            .map(|(id, session)| {
+                session.advance(window);
+                if session.told == Told::Nothing {
+                    session.told = Told::Some;
+                }
+                session.presence(*id)
+            })
+            .collect()
+    }
+
+    /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
+    pub(crate) fn due_ms(&self) -> Option<u64> {
+        if self.sessions.is_empty() {
+            return None;
+        }
+        let expiry_ms = self.expired_ms + presence::EXPIRY_INTERVAL_MS;
+        let update_ms = self.updated_ms + presence::interval_ms(self.sessions.len());
+        Some(if self.untold {
+            expiry_ms.min(update_ms)
+        } else {
+            expiry_ms
+        })
+    }
+
+    /// Gives up silent sessions, and returns what the others are to be told now, if anything.
+    pub(crate) fn tick(
+        &mut self,
+        window: &Window,
+        content: &Content,
+        now_ms: u64,
+    ) -> Option<PresenceUpdate> {
+        if now_ms >= self.expired_ms + presence::EXPIRY_INTERVAL_MS {
+            self.expired_ms = now_ms;
+            self.expire(now_ms);
+        }
+        if !self.untold || now_ms < self.updated_ms + presence::interval_ms(self.sessions.len()) {
+            return None;
+        }
+        self.updated_ms = now_ms;
+        self.untold = false;
+        let mut update = PresenceUpdate {
+            left: std::mem::take(&mut self.left),
+            awareness: std::mem::take(&mut self.gone),
+            ..PresenceUpdate::default()
+        };
+        let is_old = |(at_ms, _): &(u64, _)| now_ms >= *at_ms + presence::SILENT_MS;
+        while self.departed.front().is_some_and(is_old) || self.departed.len() > DEPARTED_MAX {
+            self.departed.pop_front();
+        }
+        let departed = update.awareness.iter().cloned();
+        self.departed.extend(departed.map(|state| (now_ms, state)));
+        for client in std::mem::take(&mut self.fresh) {
+            let owner = self.owners.get(&client);
+            let session = owner.and_then(|owner| self.sessions.get(owner));
+            if let Some((clock, state)) = session.and_then(|session| session.states.get(&client)) {
+                update.awareness.push(AwarenessState {
+                    client,
+                    clock: *clock,
+                    state: state.clone(),
+                });
+            }
+        }
+        let is_watched = self.yjs > 0;
+        for (id, session) in &mut self.sessions {
+            let list = match session.told {
+                Told::Nothing | Told::Some if session.present => Some(&mut update.joined),
+                Told::Stale => Some(&mut update.updated),
+                _ => None,
+            };
+            let is_due = now_ms >= session.announced_ms + awareness::RENEW_MS;
+            let announce = is_watched
+                && session.dialect == Dialect::Ot
+                && session.present
+                && (list.is_some() || is_due);
+            if list.is_none() && !announce {
+                continue;
+            }
+            session.advance(window);
+            if let Some(list) = list {
+                list.push(session.presence(*id));
+                session.told = Told::Current;
+            }
+            if announce {
+                session.announced += 1;
+                session.announced_ms = now_ms;
+                update.awareness.extend(session.awareness(*id, content));
+            }
+        }
+        Some(update)
+    }
+
+    fn expire(&mut self, now_ms: u64) {
+        let is_watched = self.yjs > 0;
+        for (id, session) in &mut self.sessions {
+            if is_watched
+                && session.dialect == Dialect::Ot
+                && now_ms >= session.announced_ms + awareness::RENEW_MS
+            {
+                self.untold = true;
+            }
+            if session.present && now_ms >= session.heard_ms + presence::SILENT_MS {
+                session.present = false;
+                session.selection = None;
+                if session.told != Told::Nothing {
+                    session.told = Told::Nothing;
+                    if session.dialect == Dialect::Ot && session.announced > 0 {
+                        self.gone.push(AwarenessState {
+                            client: awareness::client_of(*id),
+                            clock: session.announced,
+                            state: None,
+                        });
+                    }
+                    self.left.push(*id);
+                    self.untold = true;
+                }
+            }
+        }
+    }
+}

@@ -27,8 +27,37 @@ pub struct AwarenessState {
     pub state: Option<Arc<str>>,
 }
 
+/// What a session has said of one of its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) clock: u64,
+    /// `None`: that it has left.
+    pub(crate) state: Option<Arc<str>>,
+    /// When its user first said something of that client, by the clock of the node that heard it.
+    pub(crate) since_ms: u64,
+}
+
+impl Said {
+    pub(crate) fn of(&self, client: Client) -> AwarenessState {
+        AwarenessState {
+            client,
+            clock: self.clock,
+            state: self.state.clone(),
+        }
+    }
+}
+
 /// The states that a session answers for.
-pub(crate) type States = BTreeMap<Client, (u64, Option<Arc<str>>)>;
+pub(crate) type States = BTreeMap<Client, Said>;
+
+/// That a client has left: at the clock of its last state, so that the next is newer should it come back.
+pub(crate) fn gone(client: Client, clock: u64) -> AwarenessState {
+    AwarenessState {
+        client,
+        clock,
+        state: None,
+    }
+}
 
 /// Whether a message's states are of a size that is passed on.
 pub(crate) fn check(states: &[AwarenessState]) -> Result<(), Reject> {
@@ -86,7 +115,7 @@ pub(crate) fn state_of(
     }
     AwarenessState {
         client: client_of(id),
-        clock: session.announced,
+        clock: session.count,
         state: Some(state.to_string().into()),
     }
 }

@@ -311,10 +311,15 @@ impl Document {
         events
     }
 
-    /// When [`tick`](Self::tick) is due next, in ms; `None` while nobody is here.
+    /// When [`tick`](Self::tick), or where it is switched on [`report`](Self::report), is due next, in ms;
+    /// `None` while nobody is here.
     #[must_use]
     pub fn tick_due_ms(&self) -> Option<u64> {
-        self.sessions.due_ms()
+        let due_ms = [
+            self.sessions.due_ms(self.head),
+            self.sessions.report_due_ms(),
+        ];
+        due_ms.into_iter().flatten().min()
     }
 
     /// Presence: gives up silent sessions, and tells everyone who came, moved and left.

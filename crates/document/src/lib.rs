@@ -8,7 +8,8 @@
 //! Where to look: `document.rs` puts commands in order; `edits.rs` takes what sessions change, by
 //! positions (`submission.rs`), by identities, and by both (`reconciliation.rs`); `delivery.rs` brings
 //! sessions to the head; `window.rs` keeps the latest changes; `clients.rs` knows what was submitted
-//! before; `session/`, `presence.rs` and `awareness.rs` know who is here; `checkpoint.rs` is the stored
+//! before; `session/`, `presence.rs` and `awareness.rs` know who is here, `nodes.rs` and `report.rs` who is
+//! on other nodes; `checkpoint.rs` is the stored
 //! form; `content/` holds the replica and its text.
 //!
 //! # Invariants
@@ -18,7 +19,8 @@
 //! - **once**: a submission `(author, client_id, seq)` becomes at most one change.
 //! - **in order**: a session is sent every change after the revision that it joined at, in order,
 //!   without a gap, or is told to catch up.
-//! - **harmless**: a rejected submission changes nothing.
+//! - **harmless**: a rejected submission changes nothing, nor do bytes of other nodes that make no sense.
+//! - **expires**: whoever is not heard of for 30 s is shown no longer, nor the sessions of such a node.
 //!
 //! # Not here
 //!
@@ -33,8 +35,10 @@ mod delivery;
 mod document;
 mod edits;
 mod event;
+mod nodes;
 mod presence;
 mod reconciliation;
+mod report;
 mod session;
 mod submission;
 mod window;
@@ -47,5 +51,6 @@ pub use edits::Route;
 pub use event::{CloseReason, Event, Joined, Reject};
 pub use presence::{Presence, PresenceUpdate, Selection, Wire};
 pub use reconciliation::Reconciliation;
+pub use report::{REPORT_BYTES_MAX, Report, ReportError};
 pub use submission::Submission;
 pub use window::{Changes, Committed};

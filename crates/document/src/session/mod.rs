@@ -1,12 +1,12 @@
 //! The sessions of a document.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use motet_crdt::Client;
-use motet_model::{ClientId, Revision, SessionId, UserId};
+use motet_model::{ClientId, NodeId, Revision, SessionId, UserId};
 
 use crate::{
     Access, AwarenessState, Member, Presence, Selection,
@@ -16,6 +16,9 @@ use crate::{
     window::Window,
 };
 
+use nodes::Nodes;
+
+mod nodes;
 mod states;
 mod telling;
 
@@ -54,6 +57,20 @@ enum Told {
     Current,
 }
 
+/// What is known besides of a session on another node.
+#[derive(Debug)]
+struct Abroad {
+    node: NodeId,
+    /// The number of the latest report that named it.
+    named: u64,
+    /// Its count there. The session's own count is behind it while its cursor is ahead.
+    count: u64,
+    /// A cursor in a revision that this node has not reached.
+    ahead: Option<(Selection, Revision)>,
+    /// Those who speak identities have not been told of its latest count.
+    renewed: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) member: Member,
@@ -74,12 +91,48 @@ pub(crate) struct Session {
     states: States,
     /// Which of its clients shows the cursor.
     shown_by: Option<Client>,
-    /// How often those who speak identities were told of it, if it does not, and when last.
-    pub(crate) announced: u64,
+    /// Grows with each change of what there is to see of it, on its own node; also the clock of what
+    /// stands for it among those who speak identities.
+    pub(crate) count: u64,
+    /// The count that other nodes were told.
+    reported: u64,
+    /// Whether those who speak identities were told of it, if it does not, and when last.
+    announced: bool,
     announced_ms: u64,
+    /// `None`: it is here.
+    abroad: Option<Abroad>,
 }
 
 impl Session {
+    fn new(
+        member: Member,
+        client_id: ClientId,
+        (dialect, delivery): (Dialect, Delivery),
+        color: u8,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            member,
+            client_id,
+            dialect,
+            delivery,
+            color,
+            selection: None,
+            data: None,
+            heard_ms: now_ms,
+            told: Told::Nothing,
+            present: true,
+            hidden: false,
+            states: States::new(),
+            shown_by: None,
+            count: 1,
+            reported: 0,
+            announced: false,
+            announced_ms: 0,
+            abroad: None,
+        }
+    }
+
     pub(crate) fn data(&self) -> Option<&str> {
         self.data.as_deref()
     }
@@ -97,17 +150,22 @@ impl Session {
             Dialect::Yjs => self
                 .states
                 .iter()
-                .filter(|(_, (_, state))| state.is_some())
-                .map(|(client, (clock, state))| AwarenessState {
-                    client: *client,
-                    clock: *clock,
-                    state: state.clone(),
-                })
+                .filter(|(_, said)| said.state.is_some())
+                .map(|(client, said)| said.of(*client))
                 .collect(),
         }
     }
 
+    fn is_here(&self) -> bool {
+        self.abroad.is_none()
+    }
+
     fn changed(&mut self) {
+        self.count += 1;
+        self.stale();
+    }
+
+    fn stale(&mut self) {
         if self.told == Told::Current {
             self.told = Told::Stale;
         }
@@ -122,6 +180,9 @@ impl Session {
             let moved = changes.fold(selection, |at, change| at.transform(&change.delta));
             (moved, window.head())
         });
+        if self.selection.is_none() && self.is_here() {
+            self.count += 1;
+        }
     }
 
     fn presence(&self, session: SessionId) -> Presence {
@@ -155,15 +216,21 @@ pub(crate) struct Sessions {
     /// What was said of those lately, with the time, for sessions that were sent nothing then. Clients
     /// forget by themselves whoever was silent for longer.
     departed: VecDeque<(u64, AwarenessState)>,
-    /// How many sessions speak identities.
+    /// How many sessions of this node speak identities.
     yjs: usize,
+    /// How many of them are hidden.
+    hidden: usize,
+    /// How many sessions are on other nodes.
+    abroad: usize,
+    nodes: Nodes,
     updated_ms: u64,
     expired_ms: u64,
 }
 
 impl Sessions {
+    /// How many sessions are on this node.
     pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
+        self.sessions.len() - self.abroad
     }
 
     /// Whether some session speaks identities.
@@ -171,23 +238,30 @@ impl Sessions {
         self.yjs > 0
     }
 
+    /// A session of this node, as with all that sessions ask.
     pub(crate) fn get(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(&id)
+        self.sessions.get(&id).filter(|session| session.is_here())
     }
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(&id)
+        let session = self.sessions.get_mut(&id);
+        session.filter(|session| session.is_here())
     }
 
-    pub(crate) fn iter_mut(&mut self) -> btree_map::IterMut<'_, SessionId, Session> {
-        self.sessions.iter_mut()
+    /// The sessions of this node.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&SessionId, &mut Session)> {
+        let sessions = self.sessions.iter_mut();
+        sessions.filter(|(_, session)| session.is_here())
     }
 
-    /// The session, if any, that joined under this client id.
+    /// The session of this node, if any, that joined under this client id. One that has on another node
+    /// stays: it is replaced by nobody, and leaves when its connection ends.
     pub(crate) fn by_client(&self, user: UserId, client_id: &ClientId) -> Option<SessionId> {
         self.sessions
             .iter()
-            .find(|(_, session)| session.member.user == user && session.client_id == *client_id)
+            .find(|(_, session)| {
+                session.is_here() && session.member.user == user && session.client_id == *client_id
+            })
             .map(|(id, _)| *id)
     }
 
@@ -200,6 +274,9 @@ impl Sessions {
         (dialect, delivery): (Dialect, Delivery),
         now_ms: u64,
     ) -> u8 {
+        self.expire_nodes(now_ms);
+        // Its id is its own, whatever another node says.
+        self.leave(id);
         let color = self.pick_color(&member);
         match dialect {
             Dialect::Ot => {
@@ -207,25 +284,9 @@ impl Sessions {
             }
             Dialect::Yjs => self.yjs += 1,
         }
-        let session = Session {
-            member,
-            client_id,
-            dialect,
-            delivery,
-            color,
-            selection: None,
-            data: None,
-            heard_ms: now_ms,
-            told: Told::Nothing,
-            present: true,
-            hidden: false,
-            states: States::new(),
-            shown_by: None,
-            announced: 0,
-            announced_ms: 0,
-        };
+        let session = Session::new(member, client_id, (dialect, delivery), color, now_ms);
         self.sessions.insert(id, session);
-        self.untold = true;
+        (self.untold, self.nodes.stale) = (true, true);
         color
     }
 
@@ -233,6 +294,7 @@ impl Sessions {
     pub(crate) fn hide(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             (session.present, session.hidden) = (false, true);
+            self.hidden += 1;
         }
     }
 
@@ -262,26 +324,35 @@ impl Sessions {
             self.left.push(id);
             self.untold = true;
         }
-        // At the same clock: should the client come back, its next state is newer.
-        let gone = |client, clock: u64| AwarenessState {
-            client,
-            clock,
-            state: None,
-        };
+        let is_here = session.is_here();
+        match &session.abroad {
+            Some(abroad) => {
+                self.abroad -= 1;
+                self.nodes.dropped(abroad.node);
+            }
+            None if session.hidden => self.hidden -= 1,
+            None => self.nodes.left(id, session.count),
+        }
         self.stand_ins.remove(&awareness::client_of(id));
         match session.dialect {
-            Dialect::Ot if session.announced > 0 => {
+            Dialect::Ot if session.announced => {
                 let client = awareness::client_of(id);
-                self.gone.push(gone(client, session.announced));
+                self.gone.push(awareness::gone(client, session.count));
             }
             Dialect::Ot => {}
             Dialect::Yjs => {
-                self.yjs -= 1;
-                for (client, (clock, state)) in session.states {
+                self.yjs -= usize::from(is_here);
+                for (client, said) in session.states {
+                    if self.owners.get(&client) != Some(&id) {
+                        continue;
+                    }
                     self.owners.remove(&client);
+                    if self.inherit(client, &said) {
+                        continue;
+                    }
                     // One that has said so itself goes before the others were told.
-                    if self.fresh.remove(&client) || state.is_some() {
-                        self.gone.push(gone(client, clock));
+                    if self.fresh.remove(&client) || said.state.is_some() {
+                        self.gone.push(awareness::gone(client, said.clock));
                         self.untold = true;
                     }
                 }
@@ -295,7 +366,8 @@ impl Sessions {
             session.heard_ms = now_ms;
             if !session.present && !session.hidden {
                 session.present = true;
-                self.untold = true;
+                session.count += 1;
+                (self.untold, self.nodes.stale) = (true, true);
             }
         }
     }
@@ -310,7 +382,7 @@ impl Sessions {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.selection = selection.map(|selection| (selection, revision));
             session.changed();
-            self.untold = true;
+            (self.untold, self.nodes.stale) = (true, true);
         }
     }
 
@@ -318,17 +390,19 @@ impl Sessions {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.data = data;
             session.changed();
-            self.untold = true;
+            (self.untold, self.nodes.stale) = (true, true);
         }
     }
 
     /// A session's own change takes its cursor along. Its peers infer that from the change, so there
-    /// is nothing to tell.
+    /// is nothing to tell but to other nodes, which do not know whose change it is.
     pub(crate) fn typed(&mut self, id: SessionId, caret: Option<usize>, revision: Revision) {
         if let (Some(session), Some(caret)) = (self.sessions.get_mut(&id), caret)
             && session.selection.is_some()
         {
             session.selection = Some((Selection::caret(caret), revision));
+            session.count += 1;
+            self.nodes.stale = true;
         }
     }
 

@@ -3,14 +3,20 @@
 use motet_crdt::Client;
 use motet_model::{Revision, SessionId, limits};
 
-use super::Sessions;
-use crate::{AwarenessState, awareness, content::Content, window::Window};
+use super::{Dialect, Sessions};
+use crate::{
+    AwarenessState,
+    awareness::{self, Said},
+    content::Content,
+    window::Window,
+};
 
 impl Sessions {
     /// Takes what a session says of itself. What it repeats of others is left out: they say it
     /// themselves. Returns whether there was something new.
     pub(crate) fn aware(&mut self, id: SessionId, states: Vec<AwarenessState>) -> Vec<Client> {
-        let Some(user) = self.sessions.get(&id).map(|session| session.member.user) else {
+        let session = self.sessions.get(&id);
+        let Some((user, now_ms)) = session.map(|it| (it.member.user, it.heard_ms)) else {
             return Vec::new();
         };
         let mut news = Vec::new();
@@ -25,11 +31,14 @@ impl Sessions {
                 continue;
             }
             let owner = self.owners.get(&client).copied();
+            let mut since_ms = now_ms;
             let (known, is_here, of_user) = owner
                 .and_then(|owner| self.sessions.get(&owner))
                 .and_then(|owner| {
-                    let (clock, state) = owner.states.get(&client)?;
-                    Some((Some(*clock), state.is_some(), owner.member.user == user))
+                    let said = owner.states.get(&client)?;
+                    since_ms = said.since_ms;
+                    let is_here = said.state.is_some();
+                    Some((Some(said.clock), is_here, owner.member.user == user))
                 })
                 .unwrap_or((None, false, true));
             let is_newer = known.is_none_or(|known| {
@@ -38,23 +47,15 @@ impl Sessions {
             // Only its own session says that a client has left: some providers say so of all others.
             let is_own = owner == Some(id);
             // Nor does an echo bring somebody back who has left.
-            let has_left = owner.is_none() && {
-                let departed = self.departed.iter().map(|(_, it)| it);
-                departed
-                    .chain(&self.gone)
-                    .any(|it| it.client == client && it.clock >= clock)
-            };
-            if has_left {
+            if owner.is_none() && self.has_left(client, clock) {
                 continue;
             }
             if !is_newer || !of_user || (!is_own && state.is_none()) {
                 continue;
             }
             // A client that comes back on another connection takes its state along.
-            if let Some(owner) = owner.filter(|owner| *owner != id)
-                && let Some(owner) = self.sessions.get_mut(&owner)
-            {
-                owner.states.remove(&client);
+            if let Some(owner) = owner.filter(|owner| *owner != id) {
+                self.disown(owner, client);
             }
             let Some(session) = self.sessions.get_mut(&id) else {
                 continue;
@@ -62,23 +63,66 @@ impl Sessions {
             if session.states.len() >= limits::AWARENESS_CLIENTS_MAX
                 && !session.states.contains_key(&client)
             {
-                let left = session
-                    .states
-                    .iter()
-                    .find(|(_, (_, state))| state.is_none());
+                let left = session.states.iter().find(|(_, said)| said.state.is_none());
                 let Some(left) = left.map(|(client, _)| *client) else {
                     continue;
                 };
                 session.states.remove(&left);
                 self.owners.remove(&left);
             }
-            session.states.insert(client, (clock, state));
+            let said = Said {
+                clock,
+                state,
+                since_ms,
+            };
+            session.states.insert(client, said);
+            session.count += 1;
             self.owners.insert(client, id);
             self.fresh.insert(client);
-            self.untold = true;
+            (self.untold, self.nodes.stale) = (true, true);
             news.push(client);
         }
         news
+    }
+
+    /// Whether a client is known to have left after it said what has this clock.
+    pub(super) fn has_left(&self, client: Client, clock: u64) -> bool {
+        let departed = self.departed.iter().map(|(_, it)| it);
+        departed
+            .chain(&self.gone)
+            .any(|it| it.client == client && it.clock >= clock)
+    }
+
+    /// A client whose session has left may have come back on another node, with the same clock.
+    pub(super) fn inherit(&mut self, client: Client, last: &Said) -> bool {
+        if self.abroad == 0 {
+            return false;
+        }
+        let has = |said: &Said| said.state.is_some() && said.clock >= last.clock;
+        let mut sessions = self.sessions.iter();
+        let heir = sessions.find(|(_, it)| it.states.get(&client).is_some_and(has));
+        let Some(heir) = heir.map(|(id, _)| *id) else {
+            return false;
+        };
+        self.owners.insert(client, heir);
+        true
+    }
+
+    /// A session no longer answers for a client: another one does.
+    pub(super) fn disown(&mut self, owner: SessionId, client: Client) {
+        let Some(session) = self.sessions.get_mut(&owner) else {
+            return;
+        };
+        session.states.remove(&client);
+        if !session.is_here() {
+            return;
+        }
+        session.count += 1;
+        if session.shown_by == Some(client) {
+            (session.shown_by, session.selection) = (None, None);
+            session.stale();
+        }
+        (self.untold, self.nodes.stale) = (true, true);
     }
 
     /// The cursor that a session's new states show.
@@ -93,11 +137,8 @@ impl Sessions {
             return;
         };
         let shows = fresh.iter().find_map(|client| {
-            let (_, state) = session.states.get(client)?;
-            Some((
-                *client,
-                awareness::selection_of(state.as_deref()?, content)?,
-            ))
+            let state = session.states.get(client)?.state.as_deref()?;
+            Some((*client, awareness::selection_of(state, content)?))
         });
         let selection = match shows {
             Some((client, selection)) => {
@@ -115,11 +156,15 @@ impl Sessions {
     pub(crate) fn awareness(&mut self, window: &Window, content: &Content) -> Vec<AwarenessState> {
         for session in self.sessions.values_mut() {
             session.advance(window);
-            session.announced = session.announced.max(1);
+            session.announced |= session.present && session.dialect == Dialect::Ot;
         }
         self.sessions
             .iter()
-            .flat_map(|(id, session)| session.awareness(*id, content))
+            .flat_map(|(id, session)| {
+                let states = session.awareness(*id, content).into_iter();
+                let owners = &self.owners;
+                states.filter(move |it| owners.get(&it.client).is_none_or(|of| of == id))
+            })
             .collect()
     }
 

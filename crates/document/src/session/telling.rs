@@ -1,11 +1,9 @@
 //! What the sessions are told of one another, and when.
 
-use motet_model::SessionId;
+use motet_model::{Revision, SessionId};
 
 use super::{Dialect, Sessions, Told};
-use crate::{
-    AwarenessState, Presence, PresenceUpdate, awareness, content::Content, presence, window::Window,
-};
+use crate::{Presence, PresenceUpdate, awareness, content::Content, presence, window::Window};
 
 /// Most of those who have left lately that are remembered.
 const DEPARTED_MAX: usize = 1_024;
@@ -26,14 +24,19 @@ impl Sessions {
             .collect()
     }
 
+    /// The least time between two updates: all sessions of all nodes count.
+    pub(super) fn interval_ms(&self) -> u64 {
+        presence::interval_ms(self.sessions.len())
+    }
+
     /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
-    pub(crate) fn due_ms(&self) -> Option<u64> {
-        if self.sessions.is_empty() {
+    pub(crate) fn due_ms(&self, head: Revision) -> Option<u64> {
+        if self.len() == 0 {
             return None;
         }
         let expiry_ms = self.expired_ms + presence::EXPIRY_INTERVAL_MS;
-        let update_ms = self.updated_ms + presence::interval_ms(self.sessions.len());
-        Some(if self.untold {
+        let update_ms = self.updated_ms + self.interval_ms();
+        Some(if self.untold || self.nodes.has_reached(head) {
             expiry_ms.min(update_ms)
         } else {
             expiry_ms
@@ -50,8 +53,10 @@ impl Sessions {
         if now_ms >= self.expired_ms + presence::EXPIRY_INTERVAL_MS {
             self.expired_ms = now_ms;
             self.expire(now_ms);
+            self.expire_nodes(now_ms);
         }
-        if !self.untold || now_ms < self.updated_ms + presence::interval_ms(self.sessions.len()) {
+        self.reach(window, content);
+        if !self.untold || now_ms < self.updated_ms + self.interval_ms() {
             return None;
         }
         self.updated_ms = now_ms;
@@ -70,22 +75,21 @@ impl Sessions {
         for client in std::mem::take(&mut self.fresh) {
             let owner = self.owners.get(&client);
             let session = owner.and_then(|owner| self.sessions.get(owner));
-            if let Some((clock, state)) = session.and_then(|session| session.states.get(&client)) {
-                update.awareness.push(AwarenessState {
-                    client,
-                    clock: *clock,
-                    state: state.clone(),
-                });
+            if let Some(said) = session.and_then(|session| session.states.get(&client)) {
+                update.awareness.push(said.of(client));
             }
         }
-        let is_watched = self.yjs > 0;
+        let (has_yjs, is_watched) = (self.yjs > 0, self.is_watched());
         for (id, session) in &mut self.sessions {
             let list = match session.told {
                 Told::Nothing | Told::Some if session.present => Some(&mut update.joined),
                 Told::Stale => Some(&mut update.updated),
                 _ => None,
             };
-            let is_due = now_ms >= session.announced_ms + awareness::RENEW_MS;
+            let is_due = match &mut session.abroad {
+                Some(abroad) => std::mem::take(&mut abroad.renewed),
+                None => now_ms >= session.announced_ms + awareness::RENEW_MS,
+            };
             let announce = is_watched
                 && session.dialect == Dialect::Ot
                 && session.present
@@ -94,13 +98,18 @@ impl Sessions {
                 continue;
             }
             session.advance(window);
+            if announce && session.is_here() {
+                // What was announced before is not newer than this.
+                session.count += u64::from(list.is_none());
+                session.announced_ms = now_ms;
+                self.nodes.stale = true;
+            }
             if let Some(list) = list {
                 list.push(session.presence(*id));
                 session.told = Told::Current;
             }
-            if announce {
-                session.announced += 1;
-                session.announced_ms = now_ms;
+            if announce && has_yjs {
+                session.announced = true;
                 update.awareness.extend(session.awareness(*id, content));
             }
         }
@@ -108,8 +117,12 @@ impl Sessions {
     }
 
     fn expire(&mut self, now_ms: u64) {
-        let is_watched = self.yjs > 0;
+        let is_watched = self.is_watched();
+        let mut silent = Vec::new();
         for (id, session) in &mut self.sessions {
+            if !session.is_here() {
+                continue;
+            }
             if is_watched
                 && session.dialect == Dialect::Ot
                 && now_ms >= session.announced_ms + awareness::RENEW_MS
@@ -117,21 +130,36 @@ impl Sessions {
                 self.untold = true;
             }
             if session.present && now_ms >= session.heard_ms + presence::SILENT_MS {
-                session.present = false;
-                session.selection = None;
-                if session.told != Told::Nothing {
-                    session.told = Told::Nothing;
-                    if session.dialect == Dialect::Ot && session.announced > 0 {
-                        self.gone.push(AwarenessState {
-                            client: awareness::client_of(*id),
-                            clock: session.announced,
-                            state: None,
-                        });
-                    }
-                    self.left.push(*id);
-                    self.untold = true;
-                }
+                session.count += 1;
+                silent.push(*id);
             }
         }
+        for id in silent {
+            self.give_up(id);
+            self.nodes.stale = true;
+        }
+    }
+
+    /// Shows a session no longer, until it is heard of again.
+    pub(super) fn give_up(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.present = false;
+        session.selection = None;
+        if session.told != Told::Nothing {
+            session.told = Told::Nothing;
+            if session.dialect == Dialect::Ot && session.announced {
+                let client = awareness::client_of(id);
+                self.gone.push(awareness::gone(client, session.count));
+            }
+            self.left.push(id);
+            self.untold = true;
+        }
+    }
+
+    /// Whether some session, here or on another node, speaks identities.
+    fn is_watched(&self) -> bool {
+        self.yjs > 0 || self.nodes.have_yjs()
     }
 }

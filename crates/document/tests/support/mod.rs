@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod net;
+
 use bytes::Bytes;
 use motet_crdt::StateVector;
 use motet_document::{

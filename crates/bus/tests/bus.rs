@@ -535,7 +535,7 @@ async fn tls_where_the_address_says_so() {
     const HANDSHAKE: u8 = 0x16;
     let info = format!(
         "INFO {}\r\n",
-        r#"{"server_id":"a","version":"2.9.0","host":"","port":1,"headers":true,"max_payload":1048576,"proto":1}"#
+        r#"{"server_id":"a","host":"","port":1,"headers":true,"max_payload":1048576,"proto":1}"#
     );
     assert_eq!(first_words("rediss", "").await, HANDSHAKE);
     assert_eq!(first_words("tls", &info).await, HANDSHAKE);

@@ -327,6 +327,7 @@ on_servers!(
     both_directions_work_after_a_cut,
     gaps_also_when_connections_break,
     others_hear_of_what_was_dropped,
+    others_hear_of_what_was_lost_on_its_way,
     a_mute_connection_is_noticed,
     starts_without_the_server,
 );
@@ -459,6 +460,28 @@ async fn others_hear_of_what_was_dropped(place: Place) {
     one.publish(document(2), message(2)).unwrap();
     assert_eq!(next(&mut untold).await, said(1, 2));
     assert_eq!(told.try_next(), None);
+}
+
+async fn others_hear_of_what_was_lost_on_its_way(place: Place) {
+    let proxy = Proxy::start(place.server.address()).await;
+    let two = connect(&place, &place.server.url(), 2).await;
+    let mut subscription = standing(&two, document(1)).await;
+    // Nothing but what is published here is on the way.
+    let mut settings = place.settings();
+    settings.ping_interval = Duration::from_secs(60);
+    let url = place.server.url_of(proxy.address);
+    let one = AnyBus::connect(&url, node(1), settings).await.unwrap();
+    connected(&one).await;
+    one.publish(document(1), message(0)).unwrap();
+    assert_eq!(next(&mut subscription).await, said(1, 0));
+    for round in 1..4 {
+        proxy.lose_next();
+        one.publish(document(1), message(100)).unwrap();
+        assert_eq!(next(&mut subscription).await, Received::Gap);
+        assert!(proxy.has_lost());
+        one.publish(document(1), message(round)).unwrap();
+        assert_eq!(next(&mut subscription).await, said(1, round));
+    }
 }
 
 async fn a_mute_connection_is_noticed(place: Place) {

@@ -30,6 +30,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     faults: watch::Sender<Fault>,
     refuses: Arc<AtomicBool>,
+    loses: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
 
@@ -53,13 +54,16 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let faults = watch::Sender::new(Fault::None);
         let refuses = Arc::new(AtomicBool::new(false));
+        let loses = Arc::new(AtomicBool::new(false));
         let (fault_of, is_refused) = (faults.clone(), Arc::clone(&refuses));
+        let is_lost = Arc::clone(&loses);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if is_refused.load(SeqCst) {
                     continue;
                 }
                 let mut fault = fault_of.subscribe();
+                let is_lost = Arc::clone(&is_lost);
                 let server = TcpStream::connect(&server).await.unwrap();
                 tokio::spawn(async move {
                     let ((from_client, to_client), (from_server, to_server)) =
@@ -67,8 +71,8 @@ impl Proxy {
                     let mut mute = fault.clone();
                     // Whichever ends takes the other with it.
                     tokio::select! {
-                        () = carry(from_client, to_server) => {}
-                        () = carry(from_server, to_client) => {}
+                        () = carry(from_client, to_server, Some(&is_lost)) => {}
+                        () = carry(from_server, to_client, None) => {}
                         _ = fault.changed() => {
                             if *fault.borrow() == Fault::Mute {
                                 let _ = mute.wait_for(|fault| *fault == Fault::Cut).await;
@@ -82,6 +86,7 @@ impl Proxy {
             address,
             faults,
             refuses,
+            loses,
             accepting,
         }
     }
@@ -96,6 +101,16 @@ impl Proxy {
         self.faults.send_replace(Fault::Mute);
     }
 
+    /// What a client says next does not arrive, and its connection is cut.
+    pub(crate) fn lose_next(&self) {
+        self.loses.store(true, SeqCst);
+    }
+
+    /// Whether it was lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.loses.load(SeqCst)
+    }
+
     /// Whether new connections are closed at once.
     pub(crate) fn refuse(&self, refuses: bool) {
         self.refuses.store(refuses, SeqCst);
@@ -108,9 +123,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_lost: Option<&AtomicBool>) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        if is_lost.is_some_and(|is_lost| is_lost.swap(false, SeqCst)) {
+            return;
+        }
         if to.write_all(&bytes[..count]).await.is_err() {
             return;
         }

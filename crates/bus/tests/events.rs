@@ -271,22 +271,28 @@ async fn limits(place: Place) {
     let mut short = settings(&place);
     short.age_max = Duration::from_secs(1);
     let all = connect(&place.server.url(), short).await;
-    send(&all, &events(2_000..2_001)).await;
-    until(|| async {
-        all.send(&events(3_000..3_001)).await.unwrap();
-        place.stored(EDIT).await <= 200 && oldest(&place).await > event(1_000).at_ms
+    let mut most = 0;
+    let mut number = 1_000;
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    soon(async {
+        loop {
+            pace.tick().await;
+            let some: Vec<_> = (number..number + 50)
+                .map(|n| Event {
+                    kind: AUDIT,
+                    ..event(n)
+                })
+                .collect();
+            number += 50;
+            send(&all, &some).await;
+            let stored = place.stored(AUDIT).await;
+            if stored < most {
+                return;
+            }
+            most = stored;
+        }
     })
     .await;
-}
-
-/// When the oldest event happened that is still there.
-async fn oldest(place: &Place) -> u64 {
-    let all = open(place).await;
-    let mut consumer = consume(&all, &[EDIT], "oldest").await;
-    let oldest = next(&mut consumer).await;
-    // Each time the group is behind by one more.
-    consumer.ack(&oldest).await.unwrap();
-    oldest.event.at_ms
 }
 
 /// Stores what is no event.

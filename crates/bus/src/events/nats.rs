@@ -4,16 +4,6 @@
 //!
 //! A group is one durable pull consumer for each kind: servers before 2.10 filter by one subject
 //! only.
-//!
-//! # Durability
-//!
-//! Stored is what JetStream has in its file, of most servers that hold the stream if there are
-//! several. A server writes to its disk some time later (`sync_interval`, two minutes unless it is
-//! told otherwise), so a crash of the machine of a stream with one replica may lose the latest.
-//! JetStream in memory forgets all.
-//!
-//! Repeats are dropped by the stream if the first was stored within [`REPEATS_KNOWN`]; later ones
-//! come with the same id.
 
 use std::{
     fmt,
@@ -64,7 +54,17 @@ const HEADER_FORMAT: &str = "Motet-Format";
 const HEADER_KEY: &str = "Motet-Key";
 const HEADER_AT: &str = "Motet-At";
 
-/// Events in NATS JetStream. See the module's `# Durability`.
+/// Events in JetStream.
+///
+/// # Durability
+///
+/// Stored is what JetStream has in its file, of most servers that hold the stream if there are
+/// several. A server writes to its disk some time later (`sync_interval`, two minutes unless it is
+/// told otherwise), so a crash of the machine of a stream with one replica may lose the latest.
+/// JetStream in memory forgets all.
+///
+/// Repeats are dropped by the stream if the first was stored within ten minutes; later ones
+/// come with the same id.
 #[derive(Clone)]
 pub struct NatsEvents {
     shared: Arc<Shared>,

@@ -3,13 +3,6 @@
 //!
 //! All consumers of a group have one name in Redis, which knows by itself what was handed out and
 //! when: none is left behind by a program that ends.
-//!
-//! # Durability
-//!
-//! Stored is what the server has in memory. With `appendonly yes` and `appendfsync always` it
-//! survives a crash of the server, with `everysec` but the last second. A server without
-//! persistence forgets all events, and which of them a group has read; a failover to a replica that
-//! lags behind forgets some.
 
 use std::{
     collections::VecDeque,
@@ -41,7 +34,14 @@ const CONSUMER: &str = "motet";
 /// How long the server waits for an event before it answers that there is none.
 const BLOCK_MAX: Duration = Duration::from_secs(5);
 
-/// Events in Redis. See the module's `# Durability`.
+/// Events in Redis Streams.
+///
+/// # Durability
+///
+/// Stored is what the server has in memory. With `appendonly yes` and `appendfsync always` it
+/// survives a crash of the server, with `everysec` but the last second. A server without
+/// persistence forgets all events, and which of them a group has read; a failover to a replica that
+/// lags behind forgets some.
 #[derive(Clone)]
 pub struct RedisEvents {
     shared: Arc<Shared>,

@@ -105,13 +105,11 @@ impl Replica {
     pub(super) fn commit(&mut self) {
         self.trees.settle(&mut self.runs);
         let mut transaction = std::mem::take(&mut self.transaction);
-        if self.options.gc {
-            for (author, clocks) in &transaction.deleted {
-                self.collect(*author, clocks.clone());
-            }
-        }
-        for (author, clocks) in &transaction.deleted {
-            self.join_range(*author, clocks.clone());
+        if self.savepoint.is_set {
+            // It may be wanted back.
+            self.savepoint.deleted.append(&mut transaction.deleted);
+        } else {
+            self.forget(&transaction.deleted);
         }
         for id in &transaction.seams {
             let is_done = |(author, clocks): &(u32, Range<u32>)| {
@@ -130,6 +128,18 @@ impl Replica {
         transaction.marks = false;
         self.transaction = transaction;
         self.compact();
+    }
+
+    /// Forgets what was deleted, and joins the runs that are alike then.
+    pub(super) fn forget(&mut self, deleted: &[(u32, Range<u32>)]) {
+        if self.options.gc {
+            for (author, clocks) in deleted {
+                self.collect(*author, clocks.clone());
+            }
+        }
+        for (author, clocks) in deleted {
+            self.join_range(*author, clocks.clone());
+        }
     }
 
     /// Forgets the content of deleted runs.
@@ -220,10 +230,13 @@ impl Replica {
         let Some((left, right)) = seam else {
             return;
         };
-        if !self.are_one(left, right) {
-            return;
+        if self.are_one(left, right) {
+            self.join_runs(left, right);
         }
-        let len = self.runs[right].len;
+    }
+
+    pub(super) fn join_runs(&mut self, left: Handle, right: Handle) {
+        let (id, len) = (self.runs[right].id(), self.runs[right].len);
         if self.runs[left].leaf == NONE {
             self.runs[left].len += len;
         } else {
@@ -254,7 +267,10 @@ impl Replica {
     }
 
     /// Moves the text together when more than half of it is holes. O(n), paid for by what was deleted.
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
+        if self.savepoint.is_set {
+            return;
+        }
         let text = self.contents.narrow.len() + self.contents.wide.len();
         if self.contents.holes < HOLES_MIN || self.contents.holes < text / 2 {
             return;

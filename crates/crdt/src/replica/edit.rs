@@ -312,7 +312,8 @@ impl Replica {
         run.len += len;
         let place = self.trees.place(run.leaf, cursor.left);
         self.trees.resize(place, len.into(), &self.runs);
-        self.authors[cursor.author as usize].end += len;
+        let end = self.end(cursor.author) + len;
+        self.advance(cursor.author, end);
         true
     }
 

@@ -339,8 +339,8 @@ impl Replica {
         {
             self.transaction.before.push((id.client, author.end));
         }
-        author.end = end;
         author.index.insert(id.clock, run);
+        self.advance(id.client, end);
         // What does not follow on what its client made before is not one with it.
         let made = &self.runs[run];
         let follows = made.origin.client == id.client && made.origin.clock + 1 == id.clock;

@@ -11,6 +11,7 @@ mod pending;
 mod position;
 mod read;
 mod receive;
+mod savepoint;
 mod size;
 
 pub use nodes::{Branch, Node};
@@ -36,7 +37,7 @@ use crate::{
     update::Update,
 };
 
-use self::pending::Pending;
+use self::{pending::Pending, savepoint::Savepoint};
 
 /// How a replica behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ struct Author {
     index: Index,
     /// One past the last clock.
     end: u32,
+    /// The last savepoint since which it has made something.
+    noted_in: u64,
 }
 
 /// What has happened since the transaction began.
@@ -93,6 +96,7 @@ pub struct Replica {
     keyed: BTreeMap<(u32, u32), SeqId>,
     pending: Pending,
     transaction: Transaction,
+    savepoint: Savepoint,
     /// Used again and again while conflicts are resolved.
     scanned: Scanned,
 }
@@ -125,6 +129,7 @@ impl Replica {
             keyed: BTreeMap::new(),
             pending: Pending::default(),
             transaction: Transaction::default(),
+            savepoint: Savepoint::default(),
             scanned: Scanned::default(),
         }
     }
@@ -251,6 +256,9 @@ impl Replica {
         }
         let of = self.contents.add_type(Type::ROOT, root, NONE);
         let name = self.contents.types[of as usize].name.clone();
+        if self.savepoint.is_set {
+            self.savepoint.roots.push(name.clone());
+        }
         self.roots.insert(name, of);
         of
     }
@@ -268,6 +276,9 @@ impl Replica {
         }
         let list = self.trees.create(of, NONE);
         self.contents.types[of as usize].list = list;
+        if self.savepoint.is_set {
+            self.savepoint.lists.push(of);
+        }
         list
     }
 
@@ -277,7 +288,10 @@ impl Replica {
             return *seq;
         }
         let seq = self.trees.create(of, key);
-        self.contents.types[of as usize].has_keys = true;
+        let had_keys = std::mem::replace(&mut self.contents.types[of as usize].has_keys, true);
+        if self.savepoint.is_set {
+            self.savepoint.keyed.push(((of, key), had_keys));
+        }
         self.keyed.insert((of, key), seq);
         seq
     }
@@ -343,7 +357,10 @@ impl Replica {
             RunKind::Narrow => right.content += offset,
             RunKind::Wide => {
                 right.content += offset;
-                if self.contents.cut_wide(right.content) {
+                if let Some(pair) = self.contents.cut_wide(right.content) {
+                    if self.savepoint.is_set {
+                        self.savepoint.cuts.push((right.content, pair));
+                    }
                     self.transaction
                         .cut
                         .extend([right.origin.pair(), right.id().pair()]);
@@ -364,6 +381,9 @@ impl Replica {
             .index
             .insert(id.clock, right);
         self.transaction.seams.push(id);
+        if self.savepoint.is_set {
+            self.savepoint.splits.push(id);
+        }
         right
     }
 

@@ -9,8 +9,7 @@
 //! - **apart**: the deletions of a client that wait neither touch nor overlap.
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
 
@@ -44,12 +43,23 @@ pub(super) struct Pending {
     blocks: BTreeMap<(u32, u32), Kept>,
     /// Of the updates in `blocks`.
     size_bytes: usize,
-    /// Who waits for a client: the clock needed, and the client that waits.
-    waiting: BTreeMap<u32, BinaryHeap<Reverse<(u32, u32)>>>,
+    /// Who waits: for a client, the clock needed of it, and the client that waits.
+    waiting: BTreeSet<(u32, u32, u32)>,
     /// By client and first clock: the end of each range.
     deleted: BTreeMap<(u32, u32), u32>,
     /// Clients whose blocks have not been looked at yet.
     fresh: Vec<u32>,
+    /// What was so before each change since the savepoint, if there is one.
+    notes: Option<Vec<Note>>,
+}
+
+/// What was so before a change.
+#[derive(Clone)]
+enum Note {
+    Block((u32, u32), Option<Kept>),
+    Deleted((u32, u32), Option<u32>),
+    Waits((u32, u32, u32)),
+    WaitsNot((u32, u32, u32)),
 }
 
 impl Replica {
@@ -124,7 +134,7 @@ impl Replica {
         }
         work.clear();
         if self.pending.blocks.is_empty() && self.pending.deleted.is_empty() {
-            self.pending.waiting.clear();
+            self.pending.clear_waiting();
             return;
         }
         let mut seen = 0;
@@ -154,12 +164,10 @@ impl Replica {
 
     fn next_woken(&mut self, author: u32) -> Option<u32> {
         let end = self.end(author);
-        let heap = self.pending.waiting.get_mut(&author)?;
-        let Reverse((clock, _)) = heap.peek()?;
-        if *clock >= end {
-            return None;
-        }
-        heap.pop().map(|Reverse((_, waiter))| waiter)
+        let mut due = self.pending.waiting.range((author, 0, 0)..(author, end, 0));
+        let entry = *due.next()?;
+        self.pending.wait_not(entry);
+        Some(entry.2)
     }
 
     /// Integrates the kept blocks of a client until one has to wait on.
@@ -203,8 +211,7 @@ impl Replica {
 
     /// Enters a client whose first kept block needs `id`.
     fn await_clock(&mut self, id: ShortId, waiter: u32) {
-        let heap = self.pending.waiting.entry(id.client).or_default();
-        heap.push(Reverse((id.clock, waiter)));
+        self.pending.wait((id.client, id.clock, waiter));
     }
 
     /// Deletes what has come of a client's kept deletions.
@@ -215,10 +222,10 @@ impl Replica {
             let Some((&(_, start), &until)) = due.next() else {
                 return;
             };
-            self.pending.deleted.remove(&(author, start));
+            self.pending.set_deleted((author, start), None);
             self.delete_clocks(author, start..until.min(end));
             if end < until {
-                self.pending.deleted.insert((author, end), until);
+                self.pending.set_deleted((author, end), Some(until));
             }
         }
     }
@@ -272,9 +279,7 @@ impl Pending {
     /// Keeps a block, and lets go of those that it holds.
     fn insert(&mut self, key: (u32, u32), kept: Kept) {
         let end = kept.end;
-        self.remove(key);
-        self.size_bytes += kept.update.len();
-        self.blocks.insert(key, kept);
+        self.set_block(key, Some(kept));
         let (author, start) = key;
         loop {
             let mut later = self.blocks.range((author, start + 1)..(author, end));
@@ -289,8 +294,74 @@ impl Pending {
     }
 
     fn remove(&mut self, key: (u32, u32)) {
-        if let Some(kept) = self.blocks.remove(&key) {
-            self.size_bytes -= kept.update.len();
+        self.set_block(key, None);
+    }
+
+    fn set_block(&mut self, key: (u32, u32), kept: Option<Kept>) {
+        let before = match kept {
+            Some(kept) => {
+                self.size_bytes += kept.update.len();
+                self.blocks.insert(key, kept)
+            }
+            None => self.blocks.remove(&key),
+        };
+        self.size_bytes -= before.as_ref().map_or(0, |kept| kept.update.len());
+        if let Some(notes) = &mut self.notes {
+            notes.push(Note::Block(key, before));
+        }
+    }
+
+    fn set_deleted(&mut self, key: (u32, u32), end: Option<u32>) {
+        let before = match end {
+            Some(end) => self.deleted.insert(key, end),
+            None => self.deleted.remove(&key),
+        };
+        if let Some(notes) = &mut self.notes {
+            notes.push(Note::Deleted(key, before));
+        }
+    }
+
+    fn wait(&mut self, entry: (u32, u32, u32)) {
+        if self.waiting.insert(entry)
+            && let Some(notes) = &mut self.notes
+        {
+            notes.push(Note::WaitsNot(entry));
+        }
+    }
+
+    fn wait_not(&mut self, entry: (u32, u32, u32)) {
+        if self.waiting.remove(&entry)
+            && let Some(notes) = &mut self.notes
+        {
+            notes.push(Note::Waits(entry));
+        }
+    }
+
+    fn clear_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some(notes) = &mut self.notes {
+            notes.extend(waiting.into_iter().map(Note::Waits));
+        }
+    }
+
+    /// Notes each change from here on.
+    pub(super) fn note(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    pub(super) fn forget_notes(&mut self) {
+        self.notes = None;
+    }
+
+    /// Undoes the changes that were noted.
+    pub(super) fn undo(&mut self) {
+        for note in self.notes.take().into_iter().flatten().rev() {
+            match note {
+                Note::Block(key, kept) => self.set_block(key, kept),
+                Note::Deleted(key, end) => self.set_deleted(key, end),
+                Note::Waits(entry) => self.wait(entry),
+                Note::WaitsNot(entry) => self.wait_not(entry),
+            }
         }
     }
 
@@ -313,27 +384,23 @@ impl Pending {
             let Some((&(_, start), &end)) = later.next() else {
                 break;
             };
-            self.deleted.remove(&(author, start));
+            self.set_deleted((author, start), None);
             news.push(at..start);
             at = end;
             whole.end = whole.end.max(end);
         }
         news.push(at..range.end);
         news.retain(|range| !range.is_empty());
-        self.deleted.insert((author, whole.start), whole.end);
+        self.set_deleted((author, whole.start), Some(whole.end));
         news
     }
 
-    /// The memory that it takes up. O(clients).
+    /// The memory that it takes up. O(1).
     pub(super) fn size_bytes(&self) -> usize {
-        let heaps = self.waiting.values();
-        let heaps: usize = heaps
-            .map(|heap| MAP_ENTRY_BYTES + heap.capacity() * size_of::<(u32, u32)>())
-            .sum();
         let block = MAP_ENTRY_BYTES + size_of::<Kept>() + ALLOCATION_BYTES;
         self.blocks.len() * block
             + self.size_bytes
-            + heaps
+            + self.waiting.len() * MAP_ENTRY_BYTES
             + self.deleted.len() * MAP_ENTRY_BYTES
             + self.fresh.capacity() * size_of::<u32>()
     }

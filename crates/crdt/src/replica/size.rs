@@ -33,7 +33,8 @@ impl Replica {
             + transaction.seams.capacity() * size_of::<(u32, u32)>()
             + transaction.kept.capacity() * size_of::<(u32, u32)>()
             + transaction.kept_deleted.capacity() * size_of::<(u32, u32, u32)>()
-            + self.scanned.size_bytes();
+            + self.scanned.size_bytes()
+            + self.savepoint.size_bytes();
         self.runs.size_bytes()
             + self.trees.size_bytes()
             + self.contents.size_bytes()

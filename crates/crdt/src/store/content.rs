@@ -48,6 +48,20 @@ impl Value {
             }
     }
 
+    fn start(&self) -> u32 {
+        match self {
+            Self::Any { start, .. } | Self::Json { start, .. } => *start,
+            _ => 0,
+        }
+    }
+
+    fn end(&self) -> u32 {
+        match self {
+            Self::Any { end, .. } | Self::Json { end, .. } => *end,
+            _ => 0,
+        }
+    }
+
     /// Where the bytes are that lists may share.
     fn shared(&self) -> Option<usize> {
         match self {
@@ -131,6 +145,8 @@ pub(crate) struct Format {
     pub(crate) key: u32,
     pub(crate) value: Scalar,
     pub(crate) json: Json,
+    /// The largest value of its key before it came, in bytes.
+    largest_before: usize,
 }
 
 /// All content.
@@ -158,6 +174,16 @@ pub(crate) struct Contents {
     sharers: HashMap<usize, u32>,
     /// The memory of values, formats, keys and names outside the lists.
     outside_bytes: usize,
+}
+
+/// How much content there is, of what only ever grows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ContentsMark {
+    narrow: usize,
+    wide: usize,
+    holes: usize,
+    formats: usize,
+    keys: usize,
 }
 
 /// What an allocation takes up beside its content, with the counts of an [`Arc`].
@@ -189,6 +215,22 @@ impl Contents {
         }
         self.values[at as usize] = left;
         self.put_value(right)
+    }
+
+    /// Makes one value again of two that were split, if they were; the second is free then.
+    pub(crate) fn join_values(&mut self, left: u32, right: u32) -> bool {
+        let (a, b) = (self.value(left), self.value(right));
+        if a.shared().is_none() || a.shared() != b.shared() || a.end() != b.start() {
+            return false;
+        }
+        let end = b.end();
+        self.free_value(right);
+        if let Value::Any { end: at, .. } | Value::Json { end: at, .. } =
+            &mut self.values[left as usize]
+        {
+            *at = end;
+        }
+        true
     }
 
     pub(crate) fn free_value(&mut self, at: u32) {
@@ -244,15 +286,54 @@ impl Contents {
         let bits = (key & 31) << FORMAT_KEY_SHIFT;
         let id = bits | u32::try_from(self.formats.len()).unwrap_or(NONE);
         let json = value.to_json();
-        self.outside_bytes += value.bytes().len() + ALLOCATION_BYTES + json_bytes(&json);
+        self.outside_bytes += format_outside_bytes(&value, &json);
         let name_bytes = self.key_text(key).len();
         let format_bytes = json_bytes(&json).max(value.bytes().len()) + name_bytes;
         let largest = self.largest_formats.entry(key).or_default();
-        self.formats_bytes += format_bytes.saturating_sub(*largest);
-        *largest = format_bytes.max(*largest);
+        let largest_before = *largest;
+        self.formats_bytes += format_bytes.saturating_sub(largest_before);
+        *largest = format_bytes.max(largest_before);
         self.format_ids.insert((key, value.clone()), id);
-        self.formats.push(Format { key, value, json });
+        self.formats.push(Format {
+            key,
+            value,
+            json,
+            largest_before,
+        });
         id
+    }
+
+    /// How much there is.
+    pub(crate) fn mark(&self) -> ContentsMark {
+        ContentsMark {
+            narrow: self.narrow.len(),
+            wide: self.wide.len(),
+            holes: self.holes,
+            formats: self.formats.len(),
+            keys: self.keys.len(),
+        }
+    }
+
+    /// Takes off what came since there was as much as `mark` says, which no run holds any more. Values and
+    /// types have been freed one by one.
+    pub(crate) fn go_back(&mut self, mark: &ContentsMark) {
+        self.narrow.truncate(mark.narrow);
+        self.wide.truncate(mark.wide);
+        self.holes = mark.holes;
+        while self.formats.len() > mark.formats
+            && let Some(format) = self.formats.pop()
+        {
+            self.outside_bytes -= format_outside_bytes(&format.value, &format.json);
+            if let Some(largest) = self.largest_formats.get_mut(&format.key) {
+                self.formats_bytes -= *largest - format.largest_before;
+                *largest = format.largest_before;
+            }
+            self.format_ids.remove(&(format.key, format.value));
+        }
+        for text in self.keys.drain(mark.keys..) {
+            self.outside_bytes -= text.len() + ALLOCATION_BYTES;
+            self.key_ids.remove(&text);
+        }
     }
 
     /// The most bytes that all formats of one place may have, each with its largest value.
@@ -344,14 +425,19 @@ impl Contents {
         text.is_ascii().then_some(text)
     }
 
-    /// A cut between the halves of a surrogate pair: each shows as U+FFFD, as in Yjs. Whether it was one.
-    pub(crate) fn cut_wide(&mut self, at: u32) -> bool {
+    /// A cut between the halves of a surrogate pair: each shows as U+FFFD, as in Yjs. Returns the pair if
+    /// it was one.
+    pub(crate) fn cut_wide(&mut self, at: u32) -> Option<[u16; 2]> {
         let is_pair = self.is_pair(at);
-        if is_pair {
-            self.wide[at as usize - 1] = 0xfffd;
-            self.wide[at as usize] = 0xfffd;
-        }
-        is_pair
+        is_pair.then(|| self.mend_wide(at, [0xfffd; 2]))
+    }
+
+    /// Puts two units around `at`, and returns those that were there.
+    pub(crate) fn mend_wide(&mut self, at: u32, pair: [u16; 2]) -> [u16; 2] {
+        let at = at as usize;
+        let before = [self.wide[at - 1], self.wide[at]];
+        self.wide[at - 1..=at].copy_from_slice(&pair);
+        before
     }
 
     /// Whether wide text has a surrogate pair around `at`.
@@ -400,6 +486,11 @@ impl Contents {
 /// Whether all characters are below U+0100.
 pub(crate) fn is_narrow(text: &str) -> bool {
     text.is_ascii() || text.chars().all(|char| u32::from(char) < 0x100)
+}
+
+/// The memory of a format outside the list of formats.
+fn format_outside_bytes(value: &Scalar, json: &Json) -> usize {
+    value.bytes().len() + ALLOCATION_BYTES + json_bytes(json)
 }
 
 /// The memory that JSON takes up outside the value. The depth that it was parsed to bounds the recursion.

@@ -5,7 +5,7 @@ mod index;
 mod run;
 mod tree;
 
-pub(crate) use content::{Contents, Scalar, Type, Value, any_of, is_narrow};
+pub(crate) use content::{Contents, ContentsMark, Scalar, Type, Value, any_of, is_narrow};
 pub(crate) use index::Index;
 pub(crate) use run::{CLIENTS_MAX, Handle, NONE, Run, RunKind, Runs, ShortId};
 pub(crate) use tree::{Place, SeqId, Trees, Walker};

@@ -164,6 +164,10 @@ impl Run {
         self.tag |= DELETED;
     }
 
+    pub(crate) fn set_live(&mut self) {
+        self.tag &= !DELETED;
+    }
+
     pub(crate) fn set_gone(&mut self) {
         self.tag |= GONE;
     }

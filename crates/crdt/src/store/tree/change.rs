@@ -159,6 +159,15 @@ impl Trees {
         self.adjust(place.leaf, now.wrapping_sub(before).cast_signed(), total, 0);
     }
 
+    /// A run is not deleted any more. O(log n).
+    pub(crate) fn revive(&mut self, place: Place, runs: &Runs) {
+        self.resize(place, 0, runs);
+        let run = &runs[self.run(place)];
+        if run.is_live_format() {
+            self.adjust(place.leaf, 0, 0, run.format_bit());
+        }
+    }
+
     /// Takes a run out. O(log n).
     pub(crate) fn remove(&mut self, place: Place, runs: &mut Runs) {
         let leaf = &mut self.leaves[place.leaf as usize];

@@ -41,7 +41,7 @@ fn submission(c: &mut Criterion) {
                 extent_utf16: 0,
             },
         );
-        let plan = live.plan(
+        let (_events, plan) = live.plan(
             0,
             [
                 join,
@@ -60,7 +60,7 @@ fn submission(c: &mut Criterion) {
                 let json = format!(r#"{{"ops":[{{"retain":{}}},{{"insert":"x"}}]}}"#, at + 1);
                 let decoded = decode(json.as_bytes()).expect("a delta");
                 let submission = Submission::new(live.head(), seq, decoded);
-                let plan = live.plan(
+                let (_events, plan) = live.plan(
                     0,
                     [Command::Submit {
                         session,

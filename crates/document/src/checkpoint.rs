@@ -202,7 +202,7 @@ mod rows {
         let rows = Vec::<(UserId, ClientId, u64, Revision)>::deserialize(deserializer)?;
         let mut clients = Clients::default();
         for (user, client, seq, revision) in rows {
-            clients.record((user, client), Last { seq, revision });
+            let _kept = clients.record((user, client), Last { seq, revision });
         }
         Ok(clients)
     }

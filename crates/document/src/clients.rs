@@ -22,6 +22,15 @@ pub(crate) struct Last {
 /// Author and client: two users never share a number.
 pub(crate) type Key = (UserId, ClientId);
 
+/// What a record replaced.
+#[derive(Debug)]
+pub(crate) struct Replaced {
+    key: Key,
+    before: Option<Last>,
+    /// The client for which there was no room any more.
+    forgotten: Option<(Key, Last)>,
+}
+
 /// The latest submission of each of the most recent clients.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Clients {
@@ -36,16 +45,40 @@ impl Clients {
     }
 
     /// Remembers a submission, and forgets the client that has been quiet for longest if there are
-    /// too many. O(log n).
-    pub(crate) fn record(&mut self, key: Key, last: Last) {
-        if let Some(before) = self.last.insert(key.clone(), last) {
+    /// too many. Returns what that replaced. O(log n).
+    pub(crate) fn record(&mut self, key: Key, last: Last) -> Replaced {
+        let before = self.last.insert(key.clone(), last);
+        if let Some(before) = before {
             self.by_revision.remove(&before.revision);
         }
-        self.by_revision.insert(last.revision, key);
+        self.by_revision.insert(last.revision, key.clone());
+        let mut forgotten = None;
         if self.by_revision.len() > CLIENTS_MAX
             && let Some((_, oldest)) = self.by_revision.pop_first()
         {
-            self.last.remove(&oldest);
+            forgotten = self.last.remove_entry(&oldest);
+        }
+        Replaced {
+            key,
+            before,
+            forgotten,
+        }
+    }
+
+    /// Undoes the latest record. O(log n).
+    pub(crate) fn undo(&mut self, replaced: Replaced) {
+        let Replaced {
+            key,
+            before,
+            forgotten,
+        } = replaced;
+        if let Some(recorded) = self.last.remove(&key) {
+            self.by_revision.remove(&recorded.revision);
+        }
+        let known = before.map(|before| (key, before));
+        for (key, last) in known.into_iter().chain(forgotten) {
+            self.by_revision.insert(last.revision, key.clone());
+            self.last.insert(key, last);
         }
     }
 
@@ -69,7 +102,7 @@ mod tests {
         let mut revision = Revision::ZERO;
         let mut record = |clients: &mut Clients, n: usize| {
             revision = revision.next();
-            clients.record(key(n), Last { seq: 1, revision });
+            let _kept = clients.record(key(n), Last { seq: 1, revision });
         };
         for n in 0..CLIENTS_MAX {
             record(&mut clients, n);
@@ -79,5 +112,34 @@ mod tests {
         assert!(clients.last(&key(0)).is_some(), "heard from again");
         assert!(clients.last(&key(1)).is_none(), "the quietest");
         assert_eq!(clients.iter().count(), CLIENTS_MAX);
+    }
+
+    #[test]
+    fn what_was_recorded_is_undone() {
+        let mut clients = Clients::default();
+        let user = UserId::from_bytes([1; 16]);
+        let key = |n: usize| (user, format!("c{n}").parse::<ClientId>().unwrap());
+        let last = |seq, revision| Last {
+            seq,
+            revision: Revision::new(revision),
+        };
+        for n in 0..CLIENTS_MAX {
+            let _kept = clients.record(key(n), last(1, n as u64 + 1));
+        }
+        let all = |clients: &Clients| -> Vec<_> {
+            let all = clients.iter();
+            all.map(|(key, last)| (key.clone(), last)).collect()
+        };
+        let before = all(&clients);
+        let next = CLIENTS_MAX as u64 + 1;
+        let known = clients.record(key(5), last(2, next));
+        let fresh = clients.record(key(CLIENTS_MAX), last(1, next + 1));
+        let again = clients.record(key(CLIENTS_MAX), last(2, next + 2));
+        assert_ne!(all(&clients), before);
+        for replaced in [again, fresh, known] {
+            clients.undo(replaced);
+        }
+        assert_eq!(all(&clients), before);
+        assert_eq!(clients.last.len(), CLIENTS_MAX);
     }
 }

@@ -149,3 +149,46 @@ pub enum Command {
         access: Option<Access>,
     },
 }
+
+impl Command {
+    /// Whose it is.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        match self {
+            Self::Join { session, .. }
+            | Self::Leave { session }
+            | Self::Submit { session, .. }
+            | Self::Reconcile { session, .. }
+            | Self::Update { session, .. }
+            | Self::Sync { session, .. }
+            | Self::Awareness { session, .. }
+            | Self::AskPresence { session }
+            | Self::CatchUp { session, .. }
+            | Self::Select { session, .. }
+            | Self::Describe { session, .. }
+            | Self::Heard { session }
+            | Self::SetAccess { session, .. } => *session,
+        }
+    }
+
+    /// Whether it may change the document.
+    pub(crate) fn is_edit(&self) -> bool {
+        matches!(
+            self,
+            Self::Submit { .. } | Self::Reconcile { .. } | Self::Update { .. }
+        )
+    }
+
+    /// The revision that it says the document has, if it does.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Join {
+                start: Start::Revision { revision, .. } | Start::Once(revision),
+                ..
+            }
+            | Self::Select { revision, .. } => Some(*revision),
+            Self::Submit { submission, .. } => Some(submission.base()),
+            _ => None,
+        }
+    }
+}

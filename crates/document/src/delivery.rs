@@ -6,32 +6,32 @@ use motet_crdt::StateVector;
 use motet_model::{ClientId, Revision, SessionId};
 
 use crate::{
-    Changes, CloseReason, Document, Event, Joined, Member, Plan, PresenceUpdate, Start,
+    Changes, CloseReason, Document, Event, Events, Joined, Member, PresenceUpdate, Start,
     session::{Delivery, Dialect},
 };
 
 impl Document {
     pub(crate) fn join(
         &mut self,
-        plan: &mut Plan,
+        events: &mut Events,
         now_ms: u64,
         id: SessionId,
         member: Member,
         client_id: ClientId,
         start: Start,
     ) {
-        let close = |plan: &mut Plan, id, reason| plan.reply(id, Event::Closed(reason));
+        let close = |events: &mut Events, id, reason| events.push((id, Event::Closed(reason)));
         if matches!(start, Start::Revision { revision, .. } | Start::Once(revision)
             if revision > self.head)
         {
-            return close(plan, id, CloseReason::RevisionAhead);
+            return close(events, id, CloseReason::RevisionAhead);
         }
         if let Some(earlier) = self.sessions.by_client(member.user, &client_id) {
             self.sessions.leave(earlier);
-            close(plan, earlier, CloseReason::Replaced);
+            close(events, earlier, CloseReason::Replaced);
         }
         if self.sessions.len() >= self.settings.sessions_max {
-            return close(plan, id, CloseReason::Full);
+            return close(events, id, CloseReason::Full);
         }
         let planned = self.window.head();
         let (dialect, delivery) = match start {
@@ -76,12 +76,12 @@ impl Document {
                 joined.awareness = self.sessions.awareness(&self.window, &self.content);
             }
         }
-        plan.reply(id, Event::Joined(Box::new(joined)));
+        events.push((id, Event::Joined(Box::new(joined))));
         match start {
             Start::Revision {
                 revision,
                 pending: false,
-            } => self.catch_up(plan, id, revision),
+            } => self.catch_up(events, id, revision),
             Start::Identities if self.milestones.is_due(planned) => {
                 let made = self.content.replica().state_vector();
                 self.milestones.push(planned, made);
@@ -91,27 +91,27 @@ impl Document {
     }
 
     /// A session that was held until its first submission catches up.
-    pub(crate) fn release(&mut self, plan: &mut Plan, id: SessionId) {
+    pub(crate) fn release(&mut self, events: &mut Events, id: SessionId) {
         if let Some(session) = self.sessions.get(id)
             && let Delivery::Held(revision) = session.delivery
         {
-            self.catch_up(plan, id, revision);
+            self.catch_up(events, id, revision);
         }
     }
 
     /// **in order**: sends what is in memory after `after`, up to a bound, or says where to find it.
-    pub(crate) fn catch_up(&mut self, plan: &mut Plan, id: SessionId, after: Revision) {
+    pub(crate) fn catch_up(&mut self, events: &mut Events, id: SessionId, after: Revision) {
         let Some(session) = self.sessions.get_mut(id) else {
             return;
         };
         if session.dialect == Dialect::Yjs {
             let known = self.milestones.at(after);
-            return self.bring(plan, id, &known, false);
+            return self.bring(events, id, &known, false);
         }
         let Some(missed) = self.window.after(after) else {
             let through = self.window.start();
             session.delivery = Delivery::Behind;
-            return plan.reply(id, Event::ReadLog { after, through });
+            return events.push((id, Event::ReadLog { after, through }));
         };
         let mut budget = self.settings.catch_up_bytes_max;
         let mut changes = Vec::with_capacity(missed.len());
@@ -131,16 +131,16 @@ impl Document {
             Delivery::Behind
         };
         let changes = Changes::new(changes);
-        plan.reply(id, Event::Changes { changes, live });
+        events.push((id, Event::Changes { changes, live }));
         if live {
-            self.show_everyone(plan, id);
+            self.show_everyone(events, id);
         }
     }
 
     /// Sends a session that speaks identities what it lacks; from here on it is up to date.
     pub(crate) fn bring(
         &mut self,
-        plan: &mut Plan,
+        events: &mut Events,
         id: SessionId,
         known: &StateVector,
         asked: bool,
@@ -154,21 +154,21 @@ impl Document {
         let update = self.content.missing(known);
         let made = || self.content.replica().encode_state_vector().into();
         let asked = asked.then(made);
-        plan.reply(
+        events.push((
             id,
             Event::Missing {
                 update,
                 through,
                 asked,
             },
-        );
+        ));
         if was_behind {
-            self.show_everyone(plan, id);
+            self.show_everyone(events, id);
         }
     }
 
     /// Updates of presence were withheld while the session was behind.
-    pub(crate) fn show_everyone(&mut self, plan: &mut Plan, id: SessionId) {
+    pub(crate) fn show_everyone(&mut self, events: &mut Events, id: SessionId) {
         let dialect = self.sessions.get(id).map(|session| session.dialect);
         let mut update = PresenceUpdate {
             reset: true,
@@ -181,6 +181,6 @@ impl Document {
             }
             None => return,
         }
-        plan.reply(id, Event::Presence(Arc::new(update)));
+        events.push((id, Event::Presence(Arc::new(update))));
     }
 }

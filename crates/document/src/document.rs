@@ -1,6 +1,9 @@
 //! The state machine.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use motet_model::{Change, Checkpoint, DocumentId, Revision, SessionId, limits};
 use motet_ot::Delta;
@@ -9,9 +12,9 @@ use crate::{
     Access, Changes, CloseReason, Command, Committed, Event, Reject, Selection, Snapshot, State,
     awareness,
     checkpoint::OpenError,
-    clients::{Clients, Last},
+    clients::{Clients, Last, Replaced},
     content::{Bounds, Content, ROOT},
-    presence::Wire,
+    presence::{self, Wire},
     session::{Delivery, Dialect, Session, Sessions},
     submission,
     window::{Milestones, Window},
@@ -82,15 +85,48 @@ pub struct Document {
     derived: bool,
 }
 
-/// Changes to append, and what to tell the sessions once that is done.
-///
-/// A plan that is not committed leaves the document unusable: drop both and open it from the log.
+/// What the sessions are told, in order.
+pub type Events = Vec<(SessionId, Event)>;
+
+/// Edits, and the changes to append for them: the content, the window and the table of clients are ahead by
+/// these until the plan is [committed](Document::commit) or [aborted](Document::abort). What the sessions
+/// are told is found out when it is committed.
 #[derive(Debug)]
-#[must_use = "append its changes, then commit it"]
+#[must_use = "append its changes, then commit it; or abort it"]
 pub struct Plan {
     base: Revision,
+    pub(crate) now_ms: u64,
     pub(crate) changes: Vec<Arc<Committed>>,
-    pub(crate) replies: Vec<(SessionId, Event)>,
+    /// In the order in which they came: edits, and what their sessions asked for after them.
+    steps: Vec<Step>,
+    /// Rights that sessions have after their latest steps, where those change them; `None`: they leave.
+    access: HashMap<SessionId, Option<Access>>,
+    /// What the changes replaced in the table of clients.
+    pub(crate) replaced: Vec<Replaced>,
+}
+
+/// A command of a plan.
+#[derive(Debug)]
+struct Step {
+    command: Command,
+    outcome: Outcome,
+}
+
+/// What comes of a command once its plan is committed.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is done then.
+    Put,
+    /// An edit of a session that is not here, or that stands among the changes.
+    Planned,
+    /// An edit that was committed before, as this revision, which its session was sent.
+    Acknowledged(u64, Revision),
+    /// An update that is stored then.
+    Stored,
+    /// A reconciliation that becomes this revision, to which the delta leads from what its client has.
+    Merged(Revision, Arc<Delta>),
+    /// An edit that is not made.
+    Rejected(Reject),
 }
 
 impl Plan {
@@ -109,14 +145,24 @@ impl Plan {
             .collect()
     }
 
+    /// Whether there is nothing to append.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Whose each change is, in order.
     pub fn authors(&self) -> impl Iterator<Item = (SessionId, Revision)> {
         let changes = self.changes.iter();
         changes.filter_map(|entry| Some((entry.session?, entry.revision)))
     }
 
-    pub(crate) fn reply(&mut self, session: SessionId, event: Event) {
-        self.replies.push((session, event));
+    /// What a session may do when its next command comes; `None` if it is not here.
+    pub(crate) fn access(&self, sessions: &Sessions, id: SessionId) -> Option<Access> {
+        let access = sessions.get(id)?.member.access;
+        // What has been put off holds nevertheless.
+        let later = self.access.get(&id).copied();
+        later.unwrap_or(Some(access))
     }
 }
 
@@ -153,43 +199,70 @@ impl Document {
         })
     }
 
-    /// Applies the changes that the log holds directly after the head.
+    /// Applies the changes that the log holds directly after the head, while nobody is here yet.
     ///
     /// # Errors
     ///
     /// `Corrupt`: a change does not apply. The document is unusable then.
     pub fn replay(&mut self, changes: Vec<Change>) -> Result<(), OpenError> {
-        self.assert_idle();
         for change in changes {
-            let revision = self.head.next();
-            let delta = submission::decode(&change, revision)?;
-            self.content
-                .replay(&delta, &change.update)
-                .map_err(|error| OpenError::Corrupt {
-                    revision,
-                    detail: error.to_string(),
-                })?;
-            self.derived |= change.update.is_empty() && !delta.ops().is_empty();
-            // Edits by identities are not counted: they cannot be made twice.
-            if change.seq > 0 {
-                let key = (change.author, change.client_id.clone());
-                let last = Last {
-                    seq: change.seq,
-                    revision,
-                };
-                self.clients.record(key, last);
-            }
-            self.window.push(Arc::new(Committed {
-                revision,
-                session: None,
-                change,
-                delta,
-                wire: Wire::default(),
-            }));
+            self.apply(change)?;
             self.trim();
-            self.head = revision;
         }
         Ok(())
+    }
+
+    /// Applies the changes that others have appended directly after the head, and sends them to those who are
+    /// here. O(k log n) for k changes.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`: a change does not apply. The document is unusable then.
+    ///
+    /// # Panics
+    ///
+    /// When a plan is out.
+    pub fn follow(&mut self, changes: Vec<Change>) -> Result<Events, OpenError> {
+        let applied: Result<Vec<_>, _> = changes
+            .into_iter()
+            .map(|change| self.apply(change))
+            .collect();
+        let mut events = Events::new();
+        self.publish(&mut events, applied?);
+        self.come_to_head();
+        Ok(events)
+    }
+
+    fn apply(&mut self, change: Change) -> Result<Arc<Committed>, OpenError> {
+        self.assert_idle();
+        let revision = self.head.next();
+        let delta = submission::decode(&change, revision)?;
+        self.content
+            .replay(&delta, &change.update)
+            .map_err(|error| OpenError::Corrupt {
+                revision,
+                detail: error.to_string(),
+            })?;
+        self.derived |= change.update.is_empty() && !delta.ops().is_empty();
+        // Edits by identities are not counted: they cannot be made twice.
+        if change.seq > 0 {
+            let key = (change.author, change.client_id.clone());
+            let last = Last {
+                seq: change.seq,
+                revision,
+            };
+            let _durable = self.clients.record(key, last);
+        }
+        let entry = Arc::new(Committed {
+            revision,
+            session: None,
+            change,
+            delta: Arc::new(delta),
+            wire: Wire::default(),
+        });
+        self.window.push(Arc::clone(&entry));
+        self.head = revision;
+        Ok(entry)
     }
 
     /// The document's id.
@@ -256,24 +329,56 @@ impl Document {
         (!self.derived).then_some(self.content)
     }
 
-    /// Puts the commands in order and works out what they do.
+    /// Whether a command speaks of a revision that the document has not reached: others may have appended
+    /// it.
+    #[must_use]
+    pub fn is_behind(&self, command: &Command) -> bool {
+        command.revision().is_some_and(|it| it > self.head)
+    }
+
+    /// Does what changes no content, and works out what the edits do. The events are of what is durable, and
+    /// may be sent at once.
     ///
-    /// Commands of sessions that are not here are ignored: they have left, or were closed.
+    /// What a session asks for after an edit is put off until that is committed. Commands of sessions that
+    /// are not here are ignored: they have left, or were closed.
     ///
     /// # Panics
     ///
     /// When a plan is still out, or a submission needs what [`route`](Self::route) says first.
-    pub fn plan(&mut self, now_ms: u64, commands: impl IntoIterator<Item = Command>) -> Plan {
+    pub fn plan(
+        &mut self,
+        now_ms: u64,
+        commands: impl IntoIterator<Item = Command>,
+    ) -> (Events, Plan) {
         self.assert_idle();
+        let mut events = Events::new();
+        let mut edits = Vec::new();
+        let mut editing = HashSet::new();
+        for command in commands {
+            let session = command.session();
+            if command.is_edit() || editing.contains(&session) {
+                editing.insert(session);
+                edits.push(command);
+            } else {
+                self.take(&mut events, now_ms, command);
+            }
+        }
         let mut plan = Plan {
             base: self.head,
+            now_ms,
             changes: Vec::new(),
-            replies: Vec::new(),
+            steps: Vec::with_capacity(edits.len()),
+            access: HashMap::new(),
+            replaced: Vec::new(),
         };
-        for command in commands {
-            self.take(&mut plan, now_ms, command);
+        if !edits.is_empty() {
+            self.content.savepoint();
         }
-        plan
+        for mut command in edits {
+            let outcome = self.edit(&mut plan, &mut command);
+            plan.steps.push(Step { command, outcome });
+        }
+        (events, plan)
     }
 
     /// Makes a plan visible, now that its changes are durable up to `head`.
@@ -282,33 +387,81 @@ impl Document {
     ///
     /// When `head` is not where the plan leads.
     #[must_use]
-    pub fn commit(&mut self, plan: Plan, head: Revision) -> Vec<(SessionId, Event)> {
+    pub fn commit(&mut self, plan: Plan, head: Revision) -> Events {
         assert_eq!(head, self.window.head(), "a plan is committed whole");
+        let Plan {
+            now_ms,
+            changes,
+            steps,
+            ..
+        } = plan;
         self.head = head;
-        let mut events = plan.replies;
-        if !plan.changes.is_empty() {
-            let changes = Changes::new(plan.changes);
-            for (id, session) in self.sessions.iter_mut() {
-                if let Delivery::Live(sent) = session.delivery
-                    && sent < head
-                {
-                    session.delivery = Delivery::Live(head);
-                    events.push((
-                        *id,
-                        Event::Changes {
-                            changes: changes.after(sent),
-                            live: true,
-                        },
-                    ));
-                }
+        if !steps.is_empty() {
+            self.content.release();
+        }
+        for entry in &changes {
+            if let Some(session) = entry.session {
+                let caret = presence::caret_after(&entry.delta);
+                self.sessions.typed(session, caret, entry.revision);
             }
         }
-        self.trim();
-        if self.sessions.has_yjs() && self.milestones.is_due(head) {
-            self.milestones
-                .push(head, self.content.replica().state_vector());
+        let mut events = Events::new();
+        for step in &steps {
+            self.merged(&mut events, step);
         }
+        self.publish(&mut events, changes);
+        for step in steps {
+            self.finish(&mut events, now_ms, step);
+        }
+        self.come_to_head();
         events
+    }
+
+    /// Takes a plan back whose changes were not appended, and gives back the commands that it was made of:
+    /// they can be planned again. O(k log n) for k runs that the plan changed.
+    #[must_use]
+    pub fn abort(&mut self, plan: Plan) -> Vec<Command> {
+        if !plan.steps.is_empty() {
+            self.content.rollback();
+        }
+        self.window.take_back(self.head);
+        for replaced in plan.replaced.into_iter().rev() {
+            self.clients.undo(replaced);
+        }
+        let commands = plan.steps.into_iter().map(|step| step.command);
+        commands.collect()
+    }
+
+    /// **in order**: sends changes that are durable now to all who have those before.
+    fn publish(&mut self, events: &mut Events, changes: Vec<Arc<Committed>>) {
+        if changes.is_empty() {
+            return;
+        }
+        let changes = Changes::new(changes);
+        for (id, session) in self.sessions.iter_mut() {
+            if let Delivery::Live(sent) = session.delivery
+                && sent < self.head
+            {
+                session.delivery = Delivery::Live(self.head);
+                let changes = changes.after(sent);
+                events.push((
+                    *id,
+                    Event::Changes {
+                        changes,
+                        live: true,
+                    },
+                ));
+            }
+        }
+    }
+
+    /// The head has moved.
+    fn come_to_head(&mut self) {
+        self.trim();
+        if self.sessions.has_yjs() && self.milestones.is_due(self.head) {
+            self.milestones
+                .push(self.head, self.content.replica().state_vector());
+        }
     }
 
     /// When [`tick`](Self::tick), or where it is switched on [`report`](Self::report), is due next, in ms;
@@ -324,7 +477,7 @@ impl Document {
 
     /// Presence: gives up silent sessions, and tells everyone who came, moved and left.
     #[must_use]
-    pub fn tick(&mut self, now_ms: u64) -> Vec<(SessionId, Event)> {
+    pub fn tick(&mut self, now_ms: u64) -> Events {
         self.assert_idle();
         let Some(update) = self.sessions.tick(&self.window, &self.content, now_ms) else {
             return Vec::new();
@@ -353,49 +506,101 @@ impl Document {
         }
     }
 
-    fn take(&mut self, plan: &mut Plan, now_ms: u64, command: Command) {
+    /// Plans an edit, or puts off what is none.
+    fn edit(&mut self, plan: &mut Plan, command: &mut Command) -> Outcome {
+        let outcome = match command {
+            Command::Submit {
+                session,
+                submission,
+            } => {
+                self.sessions.heard(*session, plan.now_ms);
+                self.submit(plan, *session, submission.clone())
+            }
+            Command::Reconcile {
+                session,
+                reconciliation,
+            } => self.reconcile(plan, *session, reconciliation),
+            Command::Update { session, update } => {
+                self.sessions.heard(*session, plan.now_ms);
+                self.update(plan, *session, update)
+            }
+            Command::Leave { session } => {
+                plan.access.insert(*session, None);
+                Ok(Outcome::Put)
+            }
+            Command::SetAccess { session, access } => {
+                plan.access.insert(*session, *access);
+                Ok(Outcome::Put)
+            }
+            _ => Ok(Outcome::Put),
+        };
+        outcome.unwrap_or_else(Outcome::Rejected)
+    }
+
+    /// A session whose submission was reconciled is at that revision, and is sent what follows.
+    fn merged(&mut self, events: &mut Events, step: &Step) {
+        if let (Command::Reconcile { reconciliation, .. }, Outcome::Merged(revision, operation)) =
+            (&step.command, &step.outcome)
+            && let Some(session) = self.sessions.get_mut(step.command.session())
+        {
+            session.delivery = Delivery::Live(*revision);
+            let event = Event::Reconciled {
+                seq: reconciliation.seq,
+                revision: *revision,
+                operation: Arc::clone(operation),
+            };
+            events.push((step.command.session(), event));
+        }
+    }
+
+    /// What comes of a command, now that its plan is committed.
+    fn finish(&mut self, events: &mut Events, now_ms: u64, step: Step) {
+        let id = step.command.session();
+        match step.outcome {
+            Outcome::Put => return self.take(events, now_ms, step.command),
+            // One that has left, or whose place another took, is told nothing.
+            _ if !self.has_session(id) => return,
+            Outcome::Planned => {
+                if let Command::Reconcile { reconciliation, .. } = step.command {
+                    self.found(events, id, *reconciliation);
+                }
+            }
+            Outcome::Acknowledged(seq, revision) => {
+                events.push((id, Event::Acknowledged { seq, revision }));
+            }
+            Outcome::Stored => events.push((id, Event::UpdateStored)),
+            Outcome::Merged(..) => self.show_everyone(events, id),
+            Outcome::Rejected(reject) => {
+                let seq = match &step.command {
+                    Command::Submit { submission, .. } => submission.seq(),
+                    Command::Reconcile { reconciliation, .. } => Some(reconciliation.seq),
+                    _ => None,
+                };
+                events.push((id, Event::Rejected { seq, reject }));
+                if let Command::Reconcile { reconciliation, .. } = &step.command {
+                    self.hold_again(id, reconciliation.base);
+                }
+            }
+        }
+        self.release(events, id);
+    }
+
+    /// What changes no content.
+    fn take(&mut self, events: &mut Events, now_ms: u64, command: Command) {
         match command {
             Command::Join {
                 session,
                 member,
                 client_id,
                 start,
-            } => self.join(plan, now_ms, session, member, client_id, start),
+            } => self.join(events, now_ms, session, member, client_id, start),
             Command::Leave { session } => self.sessions.leave(session),
-            Command::Submit {
-                session,
-                submission,
-            } => {
-                self.sessions.heard(session, now_ms);
-                let seq = submission.seq();
-                let result = self.submit(plan, now_ms, session, submission);
-                reject(plan, session, seq, result);
-                self.release(plan, session);
-            }
-            Command::Reconcile {
-                session,
-                reconciliation,
-            } => {
-                let (seq, base) = (Some(reconciliation.seq), reconciliation.base);
-                let result = self.reconcile(plan, now_ms, session, *reconciliation);
-                let refused = result.is_err();
-                reject(plan, session, seq, result);
-                if refused {
-                    self.hold_again(session, base);
-                    self.release(plan, session);
-                }
-            }
-            Command::Update { session, update } => {
-                self.sessions.heard(session, now_ms);
-                let result = self.update(plan, now_ms, session, &update);
-                reject(plan, session, None, result);
-            }
             Command::Sync {
                 session,
                 state_vector,
             } => {
                 self.sessions.heard(session, now_ms);
-                self.bring(plan, session, &state_vector, true);
+                self.bring(events, session, &state_vector, true);
             }
             Command::Awareness { session, states } => {
                 self.sessions.heard(session, now_ms);
@@ -406,14 +611,14 @@ impl Document {
                     self.sessions
                         .show_states(session, &fresh, &self.content, revision);
                 }
-                reject(plan, session, None, result);
+                reject(events, session, result);
             }
-            Command::AskPresence { session } => self.show_everyone(plan, session),
+            Command::AskPresence { session } => self.show_everyone(events, session),
             Command::CatchUp { session, after } => {
                 let waits =
                     |it: &Session| matches!(it.delivery, Delivery::Held(_) | Delivery::Reconciling);
                 if !self.sessions.get(session).is_some_and(waits) {
-                    self.catch_up(plan, session, after);
+                    self.catch_up(events, session, after);
                 }
             }
             Command::Select {
@@ -423,14 +628,17 @@ impl Document {
             } => {
                 self.sessions.heard(session, now_ms);
                 let result = self.select(session, selection, revision);
-                reject(plan, session, None, result);
+                reject(events, session, result);
             }
             Command::Describe { session, data } => {
                 self.sessions.heard(session, now_ms);
                 self.sessions.describe(session, data);
             }
             Command::Heard { session } => self.sessions.heard(session, now_ms),
-            Command::SetAccess { session, access } => self.set_access(plan, session, access),
+            Command::SetAccess { session, access } => self.set_access(events, session, access),
+            Command::Submit { .. } | Command::Reconcile { .. } | Command::Update { .. } => {
+                unreachable!("edits are planned")
+            }
         }
     }
 
@@ -465,22 +673,22 @@ impl Document {
         Ok(())
     }
 
-    fn set_access(&mut self, plan: &mut Plan, id: SessionId, access: Option<Access>) {
+    fn set_access(&mut self, events: &mut Events, id: SessionId, access: Option<Access>) {
         let Some(session) = self.sessions.get(id) else {
             return;
         };
         let dialect = session.dialect;
         let Some(access) = access else {
             self.sessions.leave(id);
-            return plan.reply(id, Event::Closed(CloseReason::Forbidden));
+            return events.push((id, Event::Closed(CloseReason::Forbidden)));
         };
         self.sessions.set_access(id, access);
-        plan.reply(id, Event::AccessChanged(access));
+        events.push((id, Event::AccessChanged(access)));
         if access == Access::Write && dialect == Dialect::Yjs {
             // Told what the document has, the client sends what it has besides: edits that were
             // refused, on which its next ones stand.
             let made = self.content.replica().state_vector();
-            self.bring(plan, id, &made, true);
+            self.bring(events, id, &made, true);
         }
     }
 
@@ -490,7 +698,7 @@ impl Document {
         plan: &mut Plan,
         session: SessionId,
         change: Change,
-        delta: Delta,
+        delta: Arc<Delta>,
     ) -> Revision {
         let revision = self.window.head().next();
         let entry = Arc::new(Committed {
@@ -517,8 +725,8 @@ impl Document {
     }
 }
 
-fn reject(plan: &mut Plan, session: SessionId, seq: Option<u64>, result: Result<(), Reject>) {
+fn reject(events: &mut Events, session: SessionId, result: Result<(), Reject>) {
     if let Err(reject) = result {
-        plan.reply(session, Event::Rejected { seq, reject });
+        events.push((session, Event::Rejected { seq: None, reject }));
     }
 }

@@ -1,15 +1,17 @@
 //! What sessions change: by positions, by identities, and by both.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use motet_model::{Change, ClientId, Revision, SessionId, UserId};
 use motet_ot::Delta;
 
 use crate::{
-    Access, Document, Event, Plan, Reconciliation, Reject, Submission,
+    Access, Document, Event, Events, Plan, Reconciliation, Reject, Submission,
     clients::Last,
     content::{ContentError, NO_UPDATE, text::TextError},
-    presence,
-    reconciliation::Outcome,
+    document::Outcome,
+    reconciliation::ReconciliationResult,
     session::Delivery,
 };
 
@@ -88,14 +90,14 @@ impl Document {
     pub(crate) fn submit(
         &mut self,
         plan: &mut Plan,
-        now_ms: u64,
         id: SessionId,
         mut submission: Submission,
-    ) -> Result<(), Reject> {
-        let Some(session) = self.sessions.get(id) else {
-            return Ok(());
+    ) -> Result<Outcome, Reject> {
+        let access = plan.access(&self.sessions, id);
+        let (Some(session), Some(access)) = (self.sessions.get(id), access) else {
+            return Ok(Outcome::Planned);
         };
-        if session.member.access != Access::Write {
+        if access != Access::Write {
             return Err(Reject::ReadOnly);
         }
         let is_reconciling = session.delivery == Delivery::Reconciling;
@@ -111,8 +113,7 @@ impl Document {
         let key = (author, client_id);
         let last = self.clients.last(&key);
         if let Some(last) = last.filter(|last| submission.seq() == Some(last.seq)) {
-            self.acknowledge_again(plan, id, last.seq, last.revision);
-            return Ok(());
+            return Ok(self.acknowledge_again(id, last.seq, last.revision));
         }
         if submission.is_only_on_head() && revision < self.window.head() {
             return Err(Reject::Outdated {
@@ -134,8 +135,7 @@ impl Document {
         let last_seq = last.map_or(0, |last| last.seq);
         let seq = submission.seq().unwrap_or(last_seq + 1);
         if let Some(revision) = submission.committed_as() {
-            self.acknowledge_again(plan, id, seq, revision);
-            return Ok(());
+            return Ok(self.acknowledge_again(id, seq, revision));
         }
         if seq <= last_seq {
             return Err(Reject::SeqReused {
@@ -155,9 +155,7 @@ impl Document {
         // the log is how its client learns what became of it, also after a restart. Whoever is here for one
         // edit never asks again, and needs none.
         if is_hidden && submission.delta().is_empty() {
-            let revision = self.window.head();
-            plan.reply(id, Event::Acknowledged { seq, revision });
-            return Ok(());
+            return Ok(Outcome::Acknowledged(seq, self.window.head()));
         }
         let bounds = self.settings.bounds();
         let update = self.content.edit(submission.delta(), &bounds)?;
@@ -169,8 +167,8 @@ impl Document {
             seq,
             merged: false,
         };
-        self.record(plan, now_ms, id, source, delta, update);
-        Ok(())
+        self.record(plan, id, source, delta, update);
+        Ok(Outcome::Planned)
     }
 
     /// Moving it to the head would cost more than one submission may.
@@ -178,16 +176,18 @@ impl Document {
         submission.steps_to(self.window.head()) > self.settings.transform_steps_max
     }
 
-    /// A session that is still catching up finds the acknowledgement in its place among the changes;
-    /// one that is live has passed it.
-    fn acknowledge_again(&self, plan: &mut Plan, id: SessionId, seq: u64, revision: Revision) {
+    /// A session that is still catching up finds the acknowledgement in its place among the changes, and so
+    /// does one that is sent the change with this plan; one that is live has passed it.
+    fn acknowledge_again(&self, id: SessionId, seq: u64, revision: Revision) -> Outcome {
         let live = |delivery| matches!(delivery, Delivery::Live(sent) if sent >= revision);
         if self
             .sessions
             .get(id)
             .is_some_and(|session| live(session.delivery))
         {
-            plan.reply(id, Event::Acknowledged { seq, revision });
+            Outcome::Acknowledged(seq, revision)
+        } else {
+            Outcome::Planned
         }
     }
 
@@ -196,12 +196,12 @@ impl Document {
     pub(crate) fn update(
         &mut self,
         plan: &mut Plan,
-        now_ms: u64,
         id: SessionId,
         update: &[u8],
-    ) -> Result<(), Reject> {
-        let Some(session) = self.sessions.get(id) else {
-            return Ok(());
+    ) -> Result<Outcome, Reject> {
+        let access = plan.access(&self.sessions, id);
+        let (Some(session), Some(access)) = (self.sessions.get(id), access) else {
+            return Ok(Outcome::Planned);
         };
         let source = Source {
             author: session.member.user,
@@ -209,65 +209,54 @@ impl Document {
             seq: 0,
             merged: false,
         };
-        let may_write = session.member.access == Access::Write;
+        let may_write = access == Access::Write;
         if !may_write && self.content.brings_news(update)? {
             return Err(Reject::ReadOnly);
         }
         if may_write && let Some(merged) = self.content.merge(update, &self.settings.bounds())? {
-            self.record(plan, now_ms, id, source, merged.delta, merged.update);
+            let delta = Arc::new(merged.delta);
+            self.record(plan, id, source, delta, merged.update);
         }
-        plan.reply(id, Event::UpdateStored);
-        Ok(())
+        Ok(Outcome::Stored)
     }
 
     /// **once**, **harmless**.
     pub(crate) fn reconcile(
         &mut self,
         plan: &mut Plan,
-        now_ms: u64,
         id: SessionId,
-        reconciliation: Reconciliation,
-    ) -> Result<(), Reject> {
-        let Reconciliation { base, seq, outcome } = reconciliation;
-        let Some(session) = self.sessions.get(id) else {
-            return Ok(());
+        reconciliation: &mut Reconciliation,
+    ) -> Result<Outcome, Reject> {
+        let Reconciliation { base, seq, result } = reconciliation;
+        let access = plan.access(&self.sessions, id);
+        let (Some(session), Some(access)) = (self.sessions.get(id), access) else {
+            return Ok(Outcome::Planned);
         };
-        if session.member.access != Access::Write {
+        if access != Access::Write {
             return Err(Reject::ReadOnly);
         }
         let key = (session.member.user, session.client_id.clone());
-        let last = self.clients.last(&key).map_or(0, |last| last.seq);
-        let (content, update) = match outcome {
-            Outcome::Made(content, update) => (content, update),
-            Outcome::Moved => {
-                // Its acknowledgement comes in its place among the changes.
-                self.catch_up(plan, id, base);
-                return Ok(());
+        let (seq, last) = (*seq, self.clients.last(&key).map_or(0, |last| last.seq));
+        let (content, update) = match result {
+            ReconciliationResult::Made(content, update) => (content, update),
+            ReconciliationResult::Moved | ReconciliationResult::Merged(..) => {
+                return Ok(Outcome::Planned);
             }
-            Outcome::Merged(revision, operation) => {
-                let event = Event::Reconciled {
-                    seq,
-                    revision,
-                    operation,
-                };
-                plan.reply(id, event);
-                self.catch_up(plan, id, revision);
-                return Ok(());
-            }
-            Outcome::Rejected(reject) => return Err(reject),
+            ReconciliationResult::Rejected(reject) => return Err(*reject),
         };
-        if seq <= last {
+        if seq < last {
             return Err(Reject::SeqReused { seq, last });
         }
-        if self.content.is_taken(&update)? {
-            // Made once more, it is made under another client.
+        if seq == last || self.content.is_taken(update)? {
+            // Asked for once more, it is found in the log, where another node has appended it meanwhile; or
+            // it is made under another client.
             return Err(Reject::TooFarBehind {
-                base,
-                changes: self.window.head().since(base),
+                base: *base,
+                changes: self.window.head().since(*base),
                 operations: 0,
             });
         }
-        let merged = self.content.merge_own(&update, &self.settings.bounds())?;
+        let merged = self.content.merge_own(update, &self.settings.bounds())?;
         let (delta, update) = merged.map_or_else(
             || (Delta::new(), NO_UPDATE),
             |merged| (merged.delta, merged.update),
@@ -282,20 +271,32 @@ impl Document {
             seq,
             merged: true,
         };
-        let revision = self.record(plan, now_ms, id, source, delta, update);
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.delivery = Delivery::Live(revision);
+        let revision = self.record(plan, id, source, Arc::new(delta), update);
+        Ok(Outcome::Merged(revision, Arc::new(operation)))
+    }
+
+    /// A submission that was to be reconciled was found in the log: its session goes on from there.
+    pub(crate) fn found(
+        &mut self,
+        events: &mut Events,
+        id: SessionId,
+        reconciliation: Reconciliation,
+    ) {
+        let Reconciliation { base, seq, result } = reconciliation;
+        match result {
+            // Its acknowledgement comes in its place among the changes.
+            ReconciliationResult::Moved => self.catch_up(events, id, base),
+            ReconciliationResult::Merged(revision, operation) => {
+                let event = Event::Reconciled {
+                    seq,
+                    revision,
+                    operation,
+                };
+                events.push((id, event));
+                self.catch_up(events, id, revision);
+            }
+            ReconciliationResult::Made(..) | ReconciliationResult::Rejected(_) => {}
         }
-        plan.reply(
-            id,
-            Event::Reconciled {
-                seq,
-                revision,
-                operation: operation.into(),
-            },
-        );
-        self.show_everyone(plan, id);
-        Ok(())
     }
 
     /// A reconciliation was refused: the session goes on from its base.
@@ -311,7 +312,6 @@ impl Document {
     fn record(
         &mut self,
         plan: &mut Plan,
-        now_ms: u64,
         id: SessionId,
         Source {
             author,
@@ -319,7 +319,7 @@ impl Document {
             seq,
             merged,
         }: Source,
-        delta: Delta,
+        delta: Arc<Delta>,
         update: Bytes,
     ) -> Revision {
         let change = Change {
@@ -327,16 +327,15 @@ impl Document {
             client_id: client_id.clone(),
             seq,
             merged,
-            time_ms: now_ms,
+            time_ms: plan.now_ms,
             delta: Bytes::from(delta.to_json()),
             update,
         };
-        let caret = presence::caret_after(&delta);
         let revision = self.add(plan, id, change, delta);
-        self.sessions.typed(id, caret, revision);
         if seq > 0 {
             let last = Last { seq, revision };
-            self.clients.record((author, client_id), last);
+            let replaced = self.clients.record((author, client_id), last);
+            plan.replaced.push(replaced);
         }
         revision
     }

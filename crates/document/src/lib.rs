@@ -3,7 +3,9 @@
 //! [`Document`] is a state machine. Its caller gathers [`Command`]s, asks it to
 //! [`plan`](Document::plan) them, appends the plan's changes to the log, and only then
 //! [`commit`](Document::commit)s the plan, which yields the [`Event`]s for the sessions. So nothing
-//! becomes visible before it is durable. Time comes in as an argument.
+//! becomes visible before it is durable. If somebody else has appended first, the caller
+//! [`abort`](Document::abort)s the plan, has the document [`follow`](Document::follow) what the log holds, and
+//! plans the same commands again. Time comes in as an argument.
 //!
 //! Where to look: `document.rs` puts commands in order; `edits.rs` takes what sessions change, by
 //! positions (`submission.rs`), by identities, and by both (`reconciliation.rs`); `delivery.rs` brings
@@ -14,7 +16,9 @@
 //!
 //! # Invariants
 //!
-//! - **visible after durable**: an event about a change leaves only through `commit`.
+//! - **visible after durable**: an event about a change leaves only through `commit` or `follow`.
+//! - **undone**: after `abort` the document is what it was before `plan`, but for what its sessions did
+//!   beside edits.
 //! - **dense**: the changes of a plan have the revisions after its base, one by one.
 //! - **once**: a submission `(author, client_id, seq)` becomes at most one change.
 //! - **in order**: a session is sent every change after the revision that it joined at, in order,
@@ -46,7 +50,7 @@ mod window;
 pub use awareness::AwarenessState;
 pub use checkpoint::{OpenError, Snapshot, State};
 pub use command::{Access, Command, Member, Start};
-pub use document::{Document, Plan, Settings};
+pub use document::{Document, Events, Plan, Settings};
 pub use edits::Route;
 pub use event::{CloseReason, Event, Joined, Reject};
 pub use presence::{Presence, PresenceUpdate, Selection, Wire};

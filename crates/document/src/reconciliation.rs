@@ -24,11 +24,11 @@ use crate::{
 pub struct Reconciliation {
     pub(crate) base: Revision,
     pub(crate) seq: u64,
-    pub(crate) outcome: Outcome,
+    pub(crate) result: ReconciliationResult,
 }
 
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum ReconciliationResult {
     /// The content at the base with the submission, and the update that this was.
     Made(Box<Content>, Bytes),
     /// It was committed before by its position.
@@ -51,7 +51,7 @@ impl Reconciliation {
         Self::of(submission, |submission| {
             let content = content(base, submission.base())?;
             let (content, update) = make(content, submission, client)?;
-            Ok(Outcome::Made(Box::new(content), update))
+            Ok(ReconciliationResult::Made(Box::new(content), update))
         })
     }
 
@@ -62,7 +62,7 @@ impl Reconciliation {
     /// When the submission has no number.
     #[must_use]
     pub fn moved(submission: Submission) -> Self {
-        Self::of(submission, |_| Ok(Outcome::Moved))
+        Self::of(submission, |_| Ok(ReconciliationResult::Moved))
     }
 
     /// The submission was committed before, as the last change of `committed`, and that was a
@@ -86,12 +86,12 @@ impl Reconciliation {
         let this = Self::of(submission, |submission| {
             let content = content(base, submission.base())?;
             // The same client makes the same identities of it.
-            let (made, _) = make(content, submission, client)?;
+            let (mut made, _) = make(content, submission, client)?;
             let operation = made.lead_to(committed.content())?;
-            Ok(Outcome::Merged(revision, Arc::new(operation)))
+            Ok(ReconciliationResult::Merged(revision, Arc::new(operation)))
         });
-        match this.outcome {
-            Outcome::Rejected(reject) => Err(OpenError::Corrupt {
+        match this.result {
+            ReconciliationResult::Rejected(reject) => Err(OpenError::Corrupt {
                 revision,
                 detail: format!("the change is not what its submission makes: {reject}"),
             }),
@@ -101,12 +101,12 @@ impl Reconciliation {
 
     fn of(
         submission: Submission,
-        make: impl FnOnce(Submission) -> Result<Outcome, Reject>,
+        make: impl FnOnce(Submission) -> Result<ReconciliationResult, Reject>,
     ) -> Self {
         Self {
             base: submission.base(),
             seq: submission.seq().expect("only clients that count reconcile"),
-            outcome: make(submission).unwrap_or_else(Outcome::Rejected),
+            result: make(submission).unwrap_or_else(ReconciliationResult::Rejected),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! An edit on its way to the head of the document.
 
+use std::sync::Arc;
+
 use motet_model::{Change, ClientId, Revision, UserId};
 use motet_ot::{Decoded, Delta, Side};
 
@@ -14,7 +16,7 @@ pub struct Submission {
     base: Revision,
     /// `None`: the document counts.
     seq: Option<u64>,
-    delta: Delta,
+    delta: Arc<Delta>,
     /// How much of the document the delta needs, however its last operation was written: `Delta`
     /// drops a trailing retain, and a retain past the end is a client's error worth telling.
     extent_utf16: usize,
@@ -45,7 +47,7 @@ impl Submission {
         Self {
             base,
             seq: None,
-            delta,
+            delta: Arc::new(delta),
             extent_utf16,
             only_on_head: false,
             committed_as: None,
@@ -104,7 +106,7 @@ impl Submission {
         self.committed_as
     }
 
-    pub(crate) fn into_delta(self) -> Delta {
+    pub(crate) fn into_delta(self) -> Arc<Delta> {
         self.delta
     }
 
@@ -146,7 +148,7 @@ impl Submission {
             return;
         }
         // A committed change stands on the left: in a tie its insertion comes first.
-        self.delta = delta.transform(&self.delta, Side::Left);
+        self.delta = Arc::new(delta.transform(&self.delta, Side::Left));
         self.extent_utf16 = delta.transform_position(self.extent_utf16, Side::Right);
     }
 }

@@ -23,7 +23,7 @@ pub struct Committed {
     /// The change as the log holds it.
     pub change: Change,
     /// The change's delta, decoded.
-    pub delta: Delta,
+    pub delta: Arc<Delta>,
     /// Places for the caller to keep the change's wire forms, so that each is encoded once for all.
     pub wire: Wire,
 }
@@ -117,6 +117,15 @@ impl Window {
         );
         self.size_bytes += size_bytes(&entry);
         self.entries.push_back(entry);
+    }
+
+    /// Takes back the latest changes, down to `head`.
+    pub(crate) fn take_back(&mut self, head: Revision) {
+        while self.head() > head
+            && let Some(entry) = self.entries.pop_back()
+        {
+            self.size_bytes -= size_bytes(&entry);
+        }
     }
 
     /// Drops the oldest changes until the window is within its bounds.

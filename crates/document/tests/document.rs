@@ -49,9 +49,11 @@ impl Bench {
     }
 
     fn run(&mut self, commands: Vec<Command>) -> Vec<(SessionId, Event)> {
-        let plan = self.document.plan(self.now_ms, commands);
+        let (mut events, plan) = self.document.plan(self.now_ms, commands);
         self.log.extend(plan.changes());
-        self.document.commit(plan, revision(self.log.len() as u64))
+        let head = revision(self.log.len() as u64);
+        events.extend(self.document.commit(plan, head));
+        events
     }
 
     fn join(&mut self, n: u8) -> Vec<(SessionId, Event)> {
@@ -142,10 +144,11 @@ fn concurrent_edits_meet_with_the_committed_one_on_the_left() {
 fn visible_after_durable() {
     let mut bench = Bench::new();
     bench.join(1);
-    let plan = bench
+    let (events, plan) = bench
         .document
         .plan(NOW, vec![submit(1, 1, 0, &insert(0, "a"))]);
     assert_eq!(plan.changes().len(), 1);
+    assert!(events.is_empty());
     assert_eq!(
         bench.document.head(),
         Revision::ZERO,
@@ -353,7 +356,7 @@ fn past_the_end_is_found_on_an_old_base_as_well() {
 fn in_order() {
     let mut bench = Bench::new();
     bench.join(1);
-    // A join between two edits of one batch sees the first in its state, and is sent the second.
+    // A join between two edits of one batch is done at once: its state is what is durable, and it is sent both.
     let events = bench.run(vec![
         submit(1, 1, 0, &insert(0, "a")),
         join(2, Access::Write, None),
@@ -363,8 +366,8 @@ fn in_order() {
         Event::Joined(joined) => Some(joined.revision.get()),
         _ => None,
     });
-    assert_eq!(state, Some(1));
-    assert_eq!(sent(&events, 2), [2]);
+    assert_eq!(state, Some(0));
+    assert_eq!(sent(&events, 2), [1, 2]);
     assert_eq!(sent(&events, 1), [1, 2]);
 }
 

@@ -48,7 +48,7 @@ fn both_dialects_edit_one_text() {
         "hello world!",
         "the smaller client comes first"
     );
-    assert_eq!(changes[0].delta, typed(5, " world"));
+    assert_eq!(*changes[0].delta, typed(5, " world"));
     let again = open(&bench.log, &bench.settings);
     assert_eq!(known(&again), known(&bench.document));
 }
@@ -81,7 +81,7 @@ fn what_waits_is_kept_until_what_it_stands_on_comes() {
     let second = peer.apply_delta(ROOT, &typed(1, "b"), 5).unwrap();
     let events = bench.update(1, second);
     assert_eq!(bench.log.len(), 1, "it is durable");
-    assert!(matches!(&events[..], [(_, Event::UpdateStored), ..]));
+    assert!(matches!(&events[..], [.., (_, Event::UpdateStored)]));
     assert_eq!(bench.text(), "");
     // A restart does not lose it.
     let (log, settings) = (bench.log.clone(), bench.settings.clone());

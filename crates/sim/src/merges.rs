@@ -207,7 +207,7 @@ impl Scene {
             .disk
             .prepare(&mut self.document, &self.settings, command)?;
         self.now_ms += 1;
-        let plan = self.document.plan(self.now_ms, [command]);
+        let (mut events, plan) = self.document.plan(self.now_ms, [command]);
         let changes = plan.changes();
         let count = match way {
             _ if is_update => &mut self.routes.updates,
@@ -219,7 +219,8 @@ impl Scene {
         *count += 1;
         self.disk.log.extend(changes);
         let head = Revision::new(self.disk.log.len() as u64);
-        Ok(self.document.commit(plan, head))
+        events.extend(self.document.commit(plan, head));
+        Ok(events)
     }
 
     fn join(

@@ -137,11 +137,15 @@ impl Server {
         Ok(())
     }
 
-    /// Plans what has arrived, unless an append is under way. Returns whether there is something to
-    /// append or to commit.
-    pub(crate) fn plan(&mut self, now_ms: u64, disk: &Disk) -> Result<bool, String> {
+    /// Plans what has arrived, unless an append is under way. Returns what is to be told
+    /// at once, if there is something to append or to commit.
+    pub(crate) fn plan(
+        &mut self,
+        now_ms: u64,
+        disk: &Disk,
+    ) -> Result<Option<Vec<Outgoing>>, String> {
         if self.planned.is_some() || self.inbox.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         let mut commands = Vec::new();
         let mut inbox = std::mem::take(&mut self.inbox).into_iter();
@@ -154,8 +158,9 @@ impl Server {
             let (command, _) = disk.prepare(&mut self.document, &self.settings, command)?;
             commands.push(command);
         }
-        self.planned = Some(self.document.plan(now_ms, commands));
-        Ok(true)
+        let (events, plan) = self.document.plan(now_ms, commands);
+        self.planned = Some(plan);
+        Ok(Some(self.render(events, disk)))
     }
 
     fn follows_a_join(&self, command: &Command) -> bool {

@@ -426,7 +426,8 @@ impl World<'_> {
         let Some(server) = &mut self.server else {
             return Ok(());
         };
-        if server.plan(now_ms, &self.disk)? {
+        if let Some(messages) = server.plan(now_ms, &self.disk)? {
+            self.dispatch(messages);
             let delay_ms = self.random.below(30);
             self.after(delay_ms, Happening::Written { life });
         }

@@ -62,6 +62,15 @@ pub struct Content {
     /// since then.
     weighed_bytes: usize,
     since_bytes: usize,
+    /// What was so at the replica's savepoint, if there is one.
+    saved: Option<Saved>,
+}
+
+#[derive(Clone)]
+struct Saved {
+    text: RichText,
+    weighed_bytes: usize,
+    since_bytes: usize,
 }
 
 /// What an update brought.
@@ -119,6 +128,7 @@ impl Content {
             replica: Replica::new(Options::default()),
             weighed_bytes: 0,
             since_bytes: 0,
+            saved: None,
         }
     }
 
@@ -146,6 +156,7 @@ impl Content {
             text,
             weighed_bytes: replica.size_bytes(),
             since_bytes: 0,
+            saved: None,
             replica,
         })
     }
@@ -170,6 +181,32 @@ impl Content {
     #[must_use]
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Sets a savepoint: all that happens from here on can be undone until it is released. O(1).
+    pub(crate) fn savepoint(&mut self) {
+        self.replica.savepoint();
+        self.saved = Some(Saved {
+            text: self.text.clone(),
+            weighed_bytes: self.weighed_bytes,
+            since_bytes: self.since_bytes,
+        });
+    }
+
+    /// Keeps what has happened since the savepoint. O(k log n) for k runs deleted since.
+    pub(crate) fn release(&mut self) {
+        self.saved = None;
+        self.replica.release();
+    }
+
+    /// Undoes what has happened since the savepoint. O(k log n) for k runs changed since.
+    pub(crate) fn rollback(&mut self) {
+        self.replica.rollback();
+        if let Some(saved) = self.saved.take() {
+            self.text = saved.text;
+            self.weighed_bytes = saved.weighed_bytes;
+            self.since_bytes = saved.since_bytes;
+        }
     }
 
     /// Makes an edit by position and returns the update that does the same elsewhere. O(k log n) for k
@@ -239,7 +276,7 @@ impl Content {
         if self.fits(update.len(), bounds) {
             return self.merge_within(update, &Bounds::NONE);
         }
-        // Only a try tells; and a replica cannot go back.
+        // Only a try tells.
         let mut tried = self.clone();
         let merged = tried.merge_within(update, bounds)?;
         tried.weighed_bytes = tried.replica.size_bytes();
@@ -332,14 +369,17 @@ impl Content {
 
     /// What leads from this content to the text of `other`, which knows all that this one knows. O(what
     /// `other` has more).
-    pub(crate) fn lead_to(mut self, other: &Self) -> Result<Delta, ContentError> {
+    pub(crate) fn lead_to(&mut self, other: &Self) -> Result<Delta, ContentError> {
         let missing = other
             .replica
             .encode_update(&self.replica.state_vector(), Version::V1);
+        // It may be asked again.
+        self.replica.savepoint();
         let delta = self
             .replica
-            .apply_update_to(&missing, Version::V1, &self.root)?;
-        Ok(delta)
+            .apply_update_to(&missing, Version::V1, &self.root);
+        self.replica.rollback();
+        Ok(delta?)
     }
 
     /// What a replica with this state vector lacks, as an update.

@@ -49,10 +49,10 @@ impl Bench {
     }
 
     pub(crate) fn run(&mut self, commands: Vec<Command>) -> Vec<(SessionId, Event)> {
-        let plan = self.document.plan(self.now_ms, commands);
+        let (mut events, plan) = self.document.plan(self.now_ms, commands);
         self.log.extend(plan.changes());
         let head = Revision::new(self.log.len() as u64);
-        let events = self.document.commit(plan, head);
+        events.extend(self.document.commit(plan, head));
         self.document.content().assert_invariants();
         events
     }

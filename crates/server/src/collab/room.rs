@@ -428,7 +428,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let now_ms = self.shared.clock.now_ms();
         let steps = commands.iter().map(|command| self.steps(command));
         let steps = steps.fold(0, u64::saturating_add);
-        let plan = off_async_threads(steps, || self.document.plan(now_ms, commands));
+        let (events, plan) = off_async_threads(steps, || self.document.plan(now_ms, commands));
+        self.deliver(events);
         let changes = plan.changes();
         let head = if changes.is_empty() {
             plan.base()

@@ -172,7 +172,8 @@ impl Command {
     }
 
     /// Whether it may change the document.
-    pub(crate) fn is_edit(&self) -> bool {
+    #[must_use]
+    pub fn is_edit(&self) -> bool {
         matches!(
             self,
             Self::Submit { .. } | Self::Reconcile { .. } | Self::Update { .. }

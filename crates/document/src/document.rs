@@ -9,11 +9,12 @@ use motet_model::{Change, Checkpoint, DocumentId, Revision, SessionId, limits};
 use motet_ot::Delta;
 
 use crate::{
-    Access, Changes, CloseReason, Command, Committed, Event, Reject, Selection, Snapshot, State,
-    awareness,
+    Access, Changes, CloseReason, Command, Committed, Event, Events, Plan, Reject, Selection,
+    Snapshot, Start, State, awareness,
     checkpoint::OpenError,
-    clients::{Clients, Last, Replaced},
+    clients::{Clients, Last},
     content::{Bounds, Content, ROOT},
+    plan::{Outcome, Step},
     presence::{self, Wire},
     session::{Delivery, Dialect, Session, Sessions},
     submission,
@@ -41,6 +42,9 @@ pub struct Settings {
     pub text_bytes_max: usize,
     /// The most memory that all of the content may take.
     pub replica_bytes_max: usize,
+    /// Other nodes append to the log as well: a client that comes with a text of its own may come from one of
+    /// them, where its edits may still be under way. See [`Document::plan`].
+    pub shared: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +59,7 @@ impl Default for Settings {
             len_utf16_max: limits::DOCUMENT_LEN_UTF16_MAX,
             text_bytes_max: limits::DOCUMENT_BYTES_MAX,
             replica_bytes_max: limits::REPLICA_BYTES_MAX,
+            shared: false,
         }
     }
 }
@@ -83,87 +88,6 @@ pub struct Document {
     pub(crate) sessions: Sessions,
     /// Some identities were not stored with their changes, but made when those were read.
     derived: bool,
-}
-
-/// What the sessions are told, in order.
-pub type Events = Vec<(SessionId, Event)>;
-
-/// Edits, and the changes to append for them: the content, the window and the table of clients are ahead by
-/// these until the plan is [committed](Document::commit) or [aborted](Document::abort). What the sessions
-/// are told is found out when it is committed.
-#[derive(Debug)]
-#[must_use = "append its changes, then commit it; or abort it"]
-pub struct Plan {
-    base: Revision,
-    pub(crate) now_ms: u64,
-    pub(crate) changes: Vec<Arc<Committed>>,
-    /// In the order in which they came: edits, and what their sessions asked for after them.
-    steps: Vec<Step>,
-    /// Rights that sessions have after their latest steps, where those change them; `None`: they leave.
-    access: HashMap<SessionId, Option<Access>>,
-    /// What the changes replaced in the table of clients.
-    pub(crate) replaced: Vec<Replaced>,
-}
-
-/// A command of a plan.
-#[derive(Debug)]
-struct Step {
-    command: Command,
-    outcome: Outcome,
-}
-
-/// What comes of a command once its plan is committed.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It is done then.
-    Put,
-    /// An edit of a session that is not here, or that stands among the changes.
-    Planned,
-    /// An edit that was committed before, as this revision, which its session was sent.
-    Acknowledged(u64, Revision),
-    /// An update that is stored then.
-    Stored,
-    /// A reconciliation that becomes this revision, to which the delta leads from what its client has.
-    Merged(Revision, Arc<Delta>),
-    /// An edit that is not made.
-    Rejected(Reject),
-}
-
-impl Plan {
-    /// The revision that the changes follow.
-    #[must_use]
-    pub fn base(&self) -> Revision {
-        self.base
-    }
-
-    /// The changes to append; when there are none, there is nothing to wait for.
-    #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
-        self.changes
-            .iter()
-            .map(|entry| entry.change.clone())
-            .collect()
-    }
-
-    /// Whether there is nothing to append.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// Whose each change is, in order.
-    pub fn authors(&self) -> impl Iterator<Item = (SessionId, Revision)> {
-        let changes = self.changes.iter();
-        changes.filter_map(|entry| Some((entry.session?, entry.revision)))
-    }
-
-    /// What a session may do when its next command comes; `None` if it is not here.
-    pub(crate) fn access(&self, sessions: &Sessions, id: SessionId) -> Option<Access> {
-        let access = sessions.get(id)?.member.access;
-        // What has been put off holds nevertheless.
-        let later = self.access.get(&id).copied();
-        later.unwrap_or(Some(access))
-    }
 }
 
 impl Document {
@@ -227,10 +151,27 @@ impl Document {
             .into_iter()
             .map(|change| self.apply(change))
             .collect();
+        let applied = applied?;
         let mut events = Events::new();
-        self.publish(&mut events, applied?);
+        if self.settings.shared {
+            for entry in &applied {
+                self.move_away(&mut events, &entry.change);
+            }
+        }
+        self.publish(&mut events, applied);
         self.come_to_head();
         Ok(events)
+    }
+
+    /// A client whose changes another node appends is there now.
+    fn move_away(&mut self, events: &mut Events, change: &Change) {
+        let of = self.sessions.by_client(change.author, &change.client_id);
+        let Some(id) = of else { return };
+        let session = self.sessions.get(id);
+        if session.is_some_and(|session| session.dialect == Dialect::Ot) {
+            self.sessions.leave(id);
+            events.push((id, Event::Closed(CloseReason::Replaced)));
+        }
     }
 
     fn apply(&mut self, change: Change) -> Result<Arc<Committed>, OpenError> {
@@ -329,11 +270,38 @@ impl Document {
         (!self.derived).then_some(self.content)
     }
 
-    /// Whether a command speaks of a revision that the document has not reached: others may have appended
-    /// it.
+    /// Whether a command may be about what others have appended and is not here yet: it speaks of a later
+    /// revision, or of what edits by position made then, or its answer says how far a client has counted, which
+    /// another node may know better.
     #[must_use]
     pub fn is_behind(&self, command: &Command) -> bool {
-        command.revision().is_some_and(|it| it > self.head)
+        match command {
+            Command::Join { .. } if self.is_marked(command) => true,
+            Command::Sync { state_vector, .. } => self.content.is_behind(state_vector),
+            _ => command.revision().is_some_and(|it| it > self.head),
+        }
+    }
+
+    /// Whether it is a join that is a change itself.
+    fn is_marked(&self, command: &Command) -> bool {
+        let Command::Join {
+            member,
+            client_id,
+            start,
+            ..
+        } = command
+        else {
+            return false;
+        };
+        let has_history = match start {
+            Start::Text => {
+                let key = (member.user, client_id.clone());
+                self.clients.last(&key).is_some()
+            }
+            Start::Revision { .. } => true,
+            Start::Once(_) | Start::Identities => false,
+        };
+        self.settings.shared && member.access == Access::Write && has_history
     }
 
     /// Does what changes no content, and works out what the edits do. The events are of what is durable, and
@@ -341,6 +309,11 @@ impl Document {
     ///
     /// What a session asks for after an edit is put off until that is committed. Commands of sessions that
     /// are not here are ignored: they have left, or were closed.
+    ///
+    /// **fenced**: where the log is [shared](Settings::shared), the join of a client that may have edits under
+    /// way at another node is a change itself, of nothing. What stands before it in the log is known when the
+    /// client is answered; what does not, never gets there: the other node loses the race, and learns that the
+    /// client has moved. Until it is committed, nothing of the session can be planned.
     ///
     /// # Panics
     ///
@@ -356,7 +329,8 @@ impl Document {
         let mut editing = HashSet::new();
         for command in commands {
             let session = command.session();
-            if command.is_edit() || editing.contains(&session) {
+            let is_put_off = editing.contains(&session);
+            if is_put_off || command.is_edit() || self.is_marked(&command) {
                 editing.insert(session);
                 edits.push(command);
             } else {
@@ -508,6 +482,7 @@ impl Document {
 
     /// Plans an edit, or puts off what is none.
     fn edit(&mut self, plan: &mut Plan, command: &mut Command) -> Outcome {
+        let is_ahead = command.revision().is_some_and(|it| it > self.head);
         let outcome = match command {
             Command::Submit {
                 session,
@@ -523,6 +498,15 @@ impl Document {
             Command::Update { session, update } => {
                 self.sessions.heard(*session, plan.now_ms);
                 self.update(plan, *session, update)
+            }
+            Command::Join {
+                member, client_id, ..
+            } => {
+                // Whoever speaks of a later revision is not let in.
+                if !is_ahead {
+                    self.mark(plan, member.user, client_id.clone());
+                }
+                Ok(Outcome::Put)
             }
             Command::Leave { session } => {
                 plan.access.insert(*session, None);
@@ -696,14 +680,14 @@ impl Document {
     pub(crate) fn add(
         &mut self,
         plan: &mut Plan,
-        session: SessionId,
+        session: Option<SessionId>,
         change: Change,
         delta: Arc<Delta>,
     ) -> Revision {
         let revision = self.window.head().next();
         let entry = Arc::new(Committed {
             revision,
-            session: Some(session),
+            session,
             change,
             delta,
             wire: Wire::default(),

@@ -10,7 +10,7 @@ use crate::{
     Access, Document, Event, Events, Plan, Reconciliation, Reject, Submission,
     clients::Last,
     content::{ContentError, NO_UPDATE, text::TextError},
-    document::Outcome,
+    plan::Outcome,
     reconciliation::ReconciliationResult,
     session::Delivery,
 };
@@ -308,6 +308,21 @@ impl Document {
         }
     }
 
+    /// Makes a change of nothing: from here on the client is at this node.
+    pub(crate) fn mark(&mut self, plan: &mut Plan, author: UserId, client_id: ClientId) {
+        let delta = Arc::new(Delta::new());
+        let change = Change {
+            author,
+            client_id,
+            seq: 0,
+            merged: false,
+            time_ms: plan.now_ms,
+            delta: Bytes::from(delta.to_json()),
+            update: NO_UPDATE,
+        };
+        self.add(plan, None, change, delta);
+    }
+
     /// Makes a change of what the content has taken.
     fn record(
         &mut self,
@@ -331,7 +346,7 @@ impl Document {
             delta: Bytes::from(delta.to_json()),
             update,
         };
-        let revision = self.add(plan, id, change, delta);
+        let revision = self.add(plan, Some(id), change, delta);
         if seq > 0 {
             let last = Last { seq, revision };
             let replaced = self.clients.record((author, client_id), last);

@@ -7,7 +7,8 @@
 //! [`abort`](Document::abort)s the plan, has the document [`follow`](Document::follow) what the log holds, and
 //! plans the same commands again. Time comes in as an argument.
 //!
-//! Where to look: `document.rs` puts commands in order; `edits.rs` takes what sessions change, by
+//! Where to look: `document.rs` puts commands in order, and edits
+//! into a `plan.rs`; `edits.rs` takes what sessions change, by
 //! positions (`submission.rs`), by identities, and by both (`reconciliation.rs`); `delivery.rs` brings
 //! sessions to the head; `window.rs` keeps the latest changes; `clients.rs` knows what was submitted
 //! before; `session/`, `presence.rs` and `awareness.rs` know who is here, `nodes.rs` and `report.rs` who is
@@ -19,6 +20,8 @@
 //! - **visible after durable**: an event about a change leaves only through `commit` or `follow`.
 //! - **undone**: after `abort` the document is what it was before `plan`, but for what its sessions did
 //!   beside edits.
+//! - **fenced**: once a client is answered that comes from another node, no edit of it that was under way there
+//!   is made any more.
 //! - **dense**: the changes of a plan have the revisions after its base, one by one.
 //! - **once**: a submission `(author, client_id, seq)` becomes at most one change.
 //! - **in order**: a session is sent every change after the revision that it joined at, in order,
@@ -40,6 +43,7 @@ mod document;
 mod edits;
 mod event;
 mod nodes;
+mod plan;
 mod presence;
 mod reconciliation;
 mod report;
@@ -50,9 +54,10 @@ mod window;
 pub use awareness::AwarenessState;
 pub use checkpoint::{OpenError, Snapshot, State};
 pub use command::{Access, Command, Member, Start};
-pub use document::{Document, Events, Plan, Settings};
+pub use document::{Document, Settings};
 pub use edits::Route;
 pub use event::{CloseReason, Event, Joined, Reject};
+pub use plan::{Events, Plan};
 pub use presence::{Presence, PresenceUpdate, Selection, Wire};
 pub use reconciliation::Reconciliation;
 pub use report::{REPORT_BYTES_MAX, Report, ReportError};

@@ -412,6 +412,82 @@ fn presence_that_is_told_at_once_counts_in_what_is_durable() {
 }
 
 #[test]
+fn fenced() {
+    let settings = Settings {
+        shared: true,
+        ..Settings::default()
+    };
+    let resumes = || {
+        let start = Start::Revision {
+            revision: Revision::ZERO,
+            pending: true,
+        };
+        join(1, start)
+    };
+    let other = |n: u8, seq| {
+        let other = |it: Command| match it {
+            Command::Join {
+                member,
+                client_id,
+                start,
+                ..
+            } => Command::Join {
+                session: session(n),
+                member,
+                client_id,
+                start,
+            },
+            Command::Submit { submission, .. } => Command::Submit {
+                session: session(n),
+                submission,
+            },
+            it => it,
+        };
+        (other(resumes()), other(submit(1, seq, 0, &at(0, "new"))))
+    };
+    for is_first in [false, true] {
+        let (mut here, mut there) = (open(&settings), open(&settings));
+        let mut log = Vec::new();
+        run(&mut here, &mut log, vec![join(1, Start::Text)]);
+        assert!(log.is_empty(), "who has no text has nothing under way");
+        // Its edit is under way here when it comes there, having forgotten that.
+        let (_events, plan) = here.plan(NOW_MS, vec![submit(1, 1, 0, &at(0, "old"))]);
+        let (comes, edits) = other(2, 1);
+        assert!(there.is_behind(&comes), "the log is read first");
+        let (events, joining) = there.plan(NOW_MS, vec![comes]);
+        assert!(events.is_empty() && !there.has_session(session(2)));
+        let mut events = Events::new();
+        if is_first {
+            // The join is first: the edit never gets there.
+            log.extend(joining.changes());
+            events.extend(there.commit(joining, Revision::new(1)));
+            let commands = here.abort(plan);
+            let told = here.follow(log.clone()).unwrap();
+            assert!(matches!(
+                told.first(),
+                Some((_, Event::Closed(CloseReason::Replaced)))
+            ));
+            run(&mut here, &mut log, commands);
+            assert_eq!(log.len(), 1);
+            run(&mut there, &mut log, vec![edits]);
+            assert_eq!(text(&there), "new");
+        } else {
+            // The edit is first: its client is told of it before it counts on.
+            log.extend(plan.changes());
+            let _events = here.commit(plan, Revision::new(1));
+            let commands = there.abort(joining);
+            let _events = there.follow(log.clone()).unwrap();
+            events.extend(run(&mut there, &mut log, commands));
+        }
+        let last_seq = events.iter().find_map(|(_, event)| match event {
+            Event::Joined(joined) => Some(joined.last_seq),
+            _ => None,
+        });
+        assert_eq!(last_seq, Some(u64::from(!is_first)));
+    }
+}
+
+#[test]
 fn one_who_comes_from_another_node_is_waited_for() {
     let document = open(&Settings::default());
     let resumes = Start::Revision {

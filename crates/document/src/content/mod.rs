@@ -289,6 +289,11 @@ impl Content {
         Ok(merged)
     }
 
+    /// Whether somebody has seen edits by position that are not here.
+    pub(crate) fn is_behind(&self, seen: &StateVector) -> bool {
+        seen.get(OT_CLIENT) > self.replica.state(OT_CLIENT)
+    }
+
     /// Whether an update holds anything that is not here.
     pub(crate) fn brings_news(&self, update: &[u8]) -> Result<bool, ContentError> {
         Ok(!self.replica.has_update(update, Version::V1)?)

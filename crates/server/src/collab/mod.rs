@@ -23,6 +23,7 @@ mod places;
 mod registry;
 mod room;
 mod session;
+mod signals;
 mod verdicts;
 mod visit;
 
@@ -319,6 +320,38 @@ impl Collab {
         Ok(History { changes, more })
     }
 
+    /// Others may have appended to the document's log: if it is open here, it looks, and its sessions are sent
+    /// what it finds. Waits for nothing.
+    pub fn look(&self, id: DocumentId) {
+        if let Some(room) = self.registry.get(id) {
+            room.signals.look();
+        }
+    }
+
+    /// Others say that they have appended these changes after `base`. That may come late, in another order, more
+    /// than once or never: what is missing is read from the log. Waits for nothing.
+    pub fn follow(&self, id: DocumentId, base: Revision, changes: Vec<Change>) {
+        // One that opens later reads all.
+        let Some(room) = self.registry.get(id) else {
+            return;
+        };
+        let sizes = changes.iter().map(|it| it.delta.len() + it.update.len());
+        let size_bytes: usize = sizes.sum();
+        let mut space = None;
+        if size_bytes > limits::WAITING_SMALL_BYTES_MAX {
+            let share = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+            space = Arc::clone(&self.space).try_acquire_many_owned(share).ok();
+            if space.is_none() {
+                return room.signals.look();
+            }
+        }
+        let hint = Request::Follow(base, changes, space.map(Arc::new));
+        if room.try_send(hint).is_err() {
+            // It is full, and has better to do.
+            room.signals.look();
+        }
+    }
+
     /// Ends the sessions of a document that the catalog does not show any more.
     pub async fn evict(&self, id: DocumentId) {
         if let Some(room) = self.registry.get(id) {
@@ -349,7 +382,11 @@ impl Collab {
 
     /// Commits what has arrived, tells every client to come back, and closes every document.
     pub async fn shutdown(&self) {
-        for room in self.registry.drain() {
+        let rooms = self.registry.drain();
+        for room in &rooms {
+            room.signals.end();
+        }
+        for room in rooms {
             close(&room, ErrorCode::Unavailable).await;
         }
         self.draining.send_replace(true);
@@ -519,6 +556,7 @@ struct Joining<'a> {
 
 async fn close(room: &registry::RoomSender, code: ErrorCode) {
     let (done, ended) = oneshot::channel();
+    room.signals.end();
     if room.send(Request::Close(code, done)).await.is_ok() {
         // A room that fails meanwhile has ended as well.
         let _failed = ended.await;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{
     room::{self, Request, Shared},
+    signals::Signals,
     verdicts::Verdicts,
 };
 
@@ -19,6 +20,7 @@ use super::{
 pub(crate) struct RoomSender {
     inbox: mpsc::Sender<Request>,
     pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) signals: Arc<Signals>,
 }
 
 impl std::ops::Deref for RoomSender {
@@ -68,11 +70,12 @@ impl<L: DocumentLog + Clone> Registry<L> {
         let sender = RoomSender {
             inbox: sender,
             verdicts: Arc::default(),
+            signals: Arc::default(),
         };
-        let verdicts = Arc::clone(&sender.verdicts);
+        let beside = (Arc::clone(&sender.verdicts), Arc::clone(&sender.signals));
         rooms.open.insert(id, sender.clone());
         let registry = Arc::clone(self);
-        let running = room::run(id, self.shared.clone(), registry, inbox, verdicts);
+        let running = room::run(id, self.shared.clone(), registry, inbox, beside);
         tokio::spawn(running);
         Some(sender)
     }

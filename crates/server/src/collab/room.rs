@@ -1,9 +1,12 @@
 //! The task of one open document: receive, plan, append, commit, publish.
 //!
-//! While an append is under way the next batch gathers in the inbox. On an error of the log the
-//! state is dropped, not repaired: the sessions are told to come back, and the next open replays
-//! the log. `replay.rs` makes documents of logs; `upkeep.rs` stores what nobody waits for.
+//! While an append is under way the next batch gathers in the inbox. When somebody else has appended first,
+//! the room follows what the log holds and plans again; while the log is not available its sessions wait; and
+//! when it is not known whether an append was written, the log is read (`append.rs`). On any other error, or
+//! if it lasts, the state is dropped: the sessions are told to come back, and the next open replays the log.
+//! `replay.rs` makes documents of logs; `upkeep.rs` stores what nobody waits for.
 
+mod append;
 mod replay;
 mod upkeep;
 
@@ -14,7 +17,7 @@ use motet_document::{
     CloseReason, Command, Document, Event, OpenError, Route, Settings, Snapshot, Submission,
 };
 use motet_log::{DocumentLog, LogError};
-use motet_model::{ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
+use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
 use motet_protocol::ErrorCode;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -27,6 +30,7 @@ use self::replay::{HEAD, off_async_threads, reconcile};
 use super::{
     outbox::{End, Feed},
     registry::Registry,
+    signals::Signals,
     verdicts::{Verdict, Verdicts},
 };
 
@@ -47,11 +51,24 @@ pub(crate) enum Request {
     Join(Command, SessionId, Feed),
     /// The text at the head.
     Snapshot(oneshot::Sender<Snapshot>),
+    /// Others have appended these changes after this revision: a hint, which may come late, twice or never.
+    /// Of many bytes, with their share of what may wait.
+    Follow(Revision, Vec<Change>, Option<Space>),
     /// End every session with this code, store what there is to store, and end.
     Close(ErrorCode, oneshot::Sender<()>),
 }
 
 impl Request {
+    /// The command in it, if there is one.
+    fn command(&self) -> Option<&Command> {
+        match self {
+            Self::Command(command) | Self::Large(command, _) | Self::Join(command, ..) => {
+                Some(command)
+            }
+            Self::Snapshot(_) | Self::Follow(..) | Self::Close(..) => None,
+        }
+    }
+
     /// A large command is one like all others, but for its space.
     fn unpack(self, spaces: &mut Vec<Space>) -> Self {
         match self {
@@ -71,6 +88,8 @@ pub(crate) enum RoomError {
     Log(#[from] LogError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("the log did not answer, and the room was to end")]
+    GivenUp,
 }
 
 impl RoomError {
@@ -81,7 +100,7 @@ impl RoomError {
             Self::Log(LogError::Corrupt { .. } | LogError::NewerFormat { .. }) | Self::Open(_) => {
                 ErrorCode::Internal
             }
-            Self::Log(_) => ErrorCode::Unavailable,
+            Self::Log(_) | Self::GivenUp => ErrorCode::Unavailable,
         }
     }
 }
@@ -114,16 +133,23 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     shared: Shared<L>,
     registry: Arc<Registry<L>>,
     mut inbox: mpsc::Receiver<Request>,
-    verdicts: Arc<Verdicts>,
+    (verdicts, signals): (Arc<Verdicts>, Arc<Signals>),
 ) {
     let mut feeds = HashMap::new();
-    let result = match open(id, &shared.log, &shared.settings, HEAD).await {
+    let opened = tokio::select! {
+        biased;
+        opened = open(id, &shared.log, &shared.settings, HEAD) => opened,
+        () = signals.given_up() => Err(RoomError::GivenUp),
+    };
+    let result = match opened {
         Ok((document, checkpoint)) => {
             let mut room = Room {
                 document,
                 shared: &shared,
                 feeds: &mut feeds,
                 verdicts: &verdicts,
+                signals: &signals,
+                leaving: Vec::new(),
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
@@ -163,6 +189,9 @@ struct Room<'a, L> {
     shared: &'a Shared<L>,
     feeds: &'a mut HashMap<SessionId, Feed>,
     verdicts: &'a Verdicts,
+    signals: &'a Signals,
+    /// Those whose feeds end once all is committed that they have asked for.
+    leaving: Vec<SessionId>,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
@@ -183,37 +212,45 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         loop {
             let due_ms = self.due_ms();
             let deadline = self.deadline(due_ms);
+            let (mut ended, mut is_due) = (None, false);
             tokio::select! {
                 count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX) => {
-                    let ended = if count == 0 {
-                        Some(Ended::Idle)
-                    } else {
-                        self.take(registry, &mut batch).await?
-                    };
-                    if let Some(ended) = ended {
-                        inbox.close();
-                        self.unload(registry).await;
-                        return Ok(ended);
+                    if count == 0 {
+                        ended = Some(Ended::Idle);
                     }
-                    self.index_when_due();
                 }
-                () = self.verdicts.more() => {
-                    self.take(registry, &mut batch).await?;
-                }
+                () = self.verdicts.more() => {}
+                () = self.signals.looked() => self.look().await?,
                 () = sleep_until(deadline) => {
-                    let now_ms = self.shared.clock.now_ms();
-                    let events = self.document.tick(now_ms);
-                    self.deliver(events);
-                    self.index_when_due();
-                    if due_ms.is_none()
-                        && self.document.sessions() == 0
-                        && registry.remove_idle(self.document.id(), inbox)
+                    // Signs of life first: they may have waited for long.
+                    while batch.len() < limits::BATCH_COMMANDS_MAX
+                        && let Ok(request) = inbox.try_recv()
                     {
-                        self.unload(registry).await;
-                        return Ok(Ended::Idle);
+                        batch.push(request);
                     }
+                    is_due = true;
                 }
             }
+            if ended.is_none() {
+                ended = self.take(registry, &mut batch).await?;
+            }
+            if let Some(ended) = ended {
+                inbox.close();
+                self.unload(registry).await;
+                return Ok(ended);
+            }
+            if is_due {
+                let events = self.document.tick(self.shared.clock.now_ms());
+                self.deliver(events);
+                if due_ms.is_none()
+                    && self.document.sessions() == 0
+                    && registry.remove_idle(self.document.id(), inbox)
+                {
+                    self.unload(registry).await;
+                    return Ok(Ended::Idle);
+                }
+            }
+            self.index_when_due();
         }
     }
 
@@ -236,9 +273,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         registry: &Registry<L>,
         batch: &mut Vec<Request>,
     ) -> Result<Option<Ended>, RoomError> {
-        let mut leaving = Vec::new();
-        let mut commands = Vec::with_capacity(batch.len());
-        self.carry_out(&mut commands, &mut leaving);
+        if self.hear_of_others(batch)? {
+            self.look().await?;
+        }
+        let mut commands = self.carry_out();
         let mut snapshots = Vec::new();
         let mut ended = None;
         let mut steps = 0_u64;
@@ -247,13 +285,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         for request in batch.drain(..) {
             match request.unpack(&mut spaces) {
                 Request::Command(command) => {
-                    if self.follows_a_join(&command)
-                        || is_leave_of_author(&command, &commands)
-                        || steps > limits::TRANSFORM_STEPS_MAX
-                    {
-                        // The last, so that nobody waits for all of many costly edits at once.
-                        self.commit(std::mem::take(&mut commands)).await?;
-                        self.carry_out(&mut commands, &mut leaving);
+                    if self.follows_a_join(&command) || steps > limits::TRANSFORM_STEPS_MAX {
+                        // The latter so that nobody waits for all of many costly edits at once.
+                        self.commit(registry, std::mem::take(&mut commands)).await?;
+                        commands = self.carry_out();
                         steps = 0;
                     }
                     let Some(command) = self.prepare(registry, command).await? else {
@@ -268,7 +303,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     steps = steps.saturating_add(self.steps(&command));
                     if let Command::Leave { session } = &command {
                         self.verdicts.take_one(*session);
-                        leaving.push(*session);
+                        self.leaving.push(*session);
                     }
                     commands.push(command);
                 }
@@ -276,17 +311,18 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     self.feeds.insert(session, feed);
                     commands.push(command);
                     if let Some(verdict) = self.verdicts.take_one(session) {
-                        let command = self.effect(session, verdict, &mut leaving);
+                        let command = self.effect(session, verdict);
                         commands.push(command);
                     }
                 }
                 Request::Large(..) => unreachable!("it is unpacked"),
                 Request::Snapshot(reply) => snapshots.push(reply),
+                Request::Follow(.., space) => spaces.extend(space),
                 Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
             }
         }
-        self.commit(commands).await?;
-        for session in leaving {
+        self.commit(registry, commands).await?;
+        for session in std::mem::take(&mut self.leaving) {
             if let Some(feed) = self.feeds.remove(&session) {
                 feed.end(End::Left);
             }
@@ -298,23 +334,34 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         Ok(ended)
     }
 
+    /// What others have appended. Returns whether there may be more of it that is not known here.
+    fn hear_of_others(&mut self, batch: &mut [Request]) -> Result<bool, RoomError> {
+        let mut heard = Vec::new();
+        for request in &mut *batch {
+            if let Request::Follow(base, changes, _) = request {
+                heard.push((*base, std::mem::take(changes)));
+            }
+        }
+        // Hints overtake one another.
+        heard.sort_by_key(|(base, _)| *base);
+        let mut is_behind = false;
+        for (base, changes) in heard {
+            is_behind |= self.overhear(base, changes)?;
+        }
+        let mut commands = batch.iter().filter_map(Request::command);
+        Ok(is_behind || commands.any(|command| self.document.is_behind(command)))
+    }
+
     /// What has become of sessions since the last time comes before all that they still ask.
-    fn carry_out(&mut self, commands: &mut Vec<Command>, leaving: &mut Vec<SessionId>) {
+    fn carry_out(&mut self) -> Vec<Command> {
         let verdicts = self
             .verdicts
             .take(|session| self.feeds.contains_key(&session));
-        for (session, verdict) in verdicts {
-            let command = self.effect(session, verdict, leaving);
-            commands.push(command);
-        }
+        let effect = |(session, verdict)| self.effect(session, verdict);
+        verdicts.into_iter().map(effect).collect()
     }
 
-    fn effect(
-        &mut self,
-        session: SessionId,
-        verdict: Verdict,
-        leaving: &mut Vec<SessionId>,
-    ) -> Command {
+    fn effect(&mut self, session: SessionId, verdict: Verdict) -> Command {
         match verdict {
             Verdict::Access(access) => Command::SetAccess {
                 session,
@@ -324,15 +371,18 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 if let Some(feed) = self.feeds.get_mut(&session) {
                     feed.close(code);
                 }
-                leaving.push(session);
+                self.leaving.push(session);
                 Command::Leave { session }
             }
         }
     }
 
     /// What a submission needs depends on its session, and that of a join in the same batch is known
-    /// only once the join is planned.
+    /// only once the join is planned, or even committed.
     fn follows_a_join(&self, command: &Command) -> bool {
+        if self.shared.settings.shared {
+            return command.is_edit() && !self.document.has_session(command.session());
+        }
         matches!(command, Command::Submit { session, submission }
             if self.document.is_far(submission) && !self.document.has_session(*session))
     }
@@ -380,13 +430,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
 
     /// Moves a submission over some changes that are only in the log.
     async fn advance(
-        &self,
+        &mut self,
         submission: &mut Submission,
         (author, client_id): (UserId, ClientId),
     ) -> Result<(), RoomError> {
-        let (id, base) = (self.document.id(), submission.base());
-        let log = &self.shared.log;
-        let changes = log.read(id, base, limits::CATCH_UP_BYTES_MAX).await?;
+        let base = submission.base();
+        let changes = self.read_on(base).await?;
         let through = base.plus(changes.len() as u64);
         // To decode a byte costs about as much as to pass an operation.
         let decoded = changes.iter().map(|change| change.delta.len() as u64);
@@ -423,40 +472,6 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         });
     }
 
-    /// **durable before visible**: plan, append, and only then commit and publish.
-    async fn commit(&mut self, commands: Vec<Command>) -> Result<(), RoomError> {
-        let now_ms = self.shared.clock.now_ms();
-        let steps = commands.iter().map(|command| self.steps(command));
-        let steps = steps.fold(0, u64::saturating_add);
-        let (events, plan) = off_async_threads(steps, || self.document.plan(now_ms, commands));
-        self.deliver(events);
-        let changes = plan.changes();
-        let head = if changes.is_empty() {
-            plan.base()
-        } else {
-            self.shared
-                .log
-                .append(self.document.id(), plan.base(), changes)
-                .await?
-        };
-        let changed = head > plan.base();
-        for (session, revision) in plan.authors() {
-            if let Some(feed) = self.feeds.get_mut(&session) {
-                feed.changed(revision);
-            }
-        }
-        let events = self.document.commit(plan, head);
-        self.deliver(events);
-        if changed {
-            self.touch(now_ms);
-            self.unindexed_since_ms.get_or_insert(now_ms);
-            if head.since(self.checkpoint) >= limits::CHECKPOINT_CHANGES {
-                tokio::spawn(self.store_checkpoint());
-            }
-        }
-        Ok(())
-    }
-
     /// About how many operations planning has to walk over.
     fn steps(&self, command: &Command) -> u64 {
         match command {
@@ -484,16 +499,6 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
         }
     }
-}
-
-/// What a session has submitted before it leaves is committed before, so that it is told of it.
-fn is_leave_of_author(command: &Command, before: &[Command]) -> bool {
-    let Command::Leave { session: leaving } = command else {
-        return false;
-    };
-    before
-        .iter()
-        .any(|command| matches!(command, Command::Submit { session, .. } if session == leaving))
 }
 
 fn code(reason: CloseReason) -> ErrorCode {

@@ -63,6 +63,28 @@ impl Verdicts {
         self.passed().remove(&session)
     }
 
+    /// Those that are over, but stay until they are taken.
+    pub(crate) fn ends(&self, known: impl Fn(SessionId) -> bool) -> Vec<(SessionId, ErrorCode)> {
+        let passed = self.passed();
+        let ends = passed
+            .iter()
+            .filter_map(|(session, verdict)| match verdict {
+                Verdict::End(code) if known(*session) => Some((*session, *code)),
+                _ => None,
+            });
+        ends.collect()
+    }
+
+    /// Whether there is one on a session that is `known`.
+    pub(crate) fn concern(&self, known: impl Fn(SessionId) -> bool) -> bool {
+        self.passed().keys().any(|session| known(*session))
+    }
+
+    /// Some that were there before have not been taken.
+    pub(crate) fn remind(&self) {
+        self.room.notify_one();
+    }
+
     fn passed(&self) -> MutexGuard<'_, HashMap<SessionId, Verdict>> {
         // The map is whole after every statement, so a panic elsewhere does not spoil it.
         self.passed.lock().unwrap_or_else(PoisonError::into_inner)

@@ -11,7 +11,7 @@ use crate::entropy;
 const STEPS_INLINE_MAX: u64 = 100_000;
 
 /// About what replaying a change costs, in such operations.
-const STEPS_PER_REPLAY: u64 = 20;
+pub(super) const STEPS_PER_REPLAY: u64 = 20;
 
 /// Later than any revision.
 pub(super) const HEAD: Revision = Revision::new(u64::MAX >> 1);

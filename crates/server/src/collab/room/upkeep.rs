@@ -1,7 +1,10 @@
 //! What a room stores beside the log, which nobody waits for: when the document changed, its text for
 //! search, and checkpoints.
 
+use std::time::Duration;
+
 use motet_log::DocumentLog;
+use tokio::time::timeout;
 
 use super::Room;
 use crate::collab::{indexing, registry::Registry};
@@ -11,6 +14,9 @@ const TOUCH_INTERVAL_MS: u64 = 10_000;
 
 /// A checkpoint is made on unloading when at least this many changes are not in one.
 const UNLOAD_CHECKPOINT_CHANGES: u64 = 100;
+
+/// How long a room that was asked to end may store what nobody waits for: it is made again from the log.
+const UNLOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<L: DocumentLog + Clone> Room<'_, L> {
     /// Tells the catalog that the document has changed, now and then: the list of documents shows
@@ -72,6 +78,15 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 
     pub(super) async fn unload(&mut self, registry: &Registry<L>) {
+        if self.signals.is_ending() {
+            // Whoever ends the server waits; what is late is stored by the next one.
+            let _late = timeout(UNLOAD_TIMEOUT, self.store_rest(registry)).await;
+        } else {
+            self.store_rest(registry).await;
+        }
+    }
+
+    async fn store_rest(&mut self, registry: &Registry<L>) {
         self.store_touch().await;
         // Whoever ends the server waits; the next one finds what was not indexed.
         if self.unindexed_since_ms.is_some() && !registry.is_draining() {

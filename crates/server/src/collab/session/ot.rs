@@ -132,7 +132,9 @@ impl Session {
 
     /// An acknowledgement where the change is this client's, `others` where it is not.
     fn change(&self, revision: Revision, change: &Change, others: impl FnOnce() -> Body) -> Body {
-        if change.client_id == self.client_id && change.author == self.user {
+        let is_own = change.client_id == self.client_id && change.author == self.user;
+        // What is not counted is no submission: it only says where the client is.
+        if is_own && change.seq > 0 {
             ack(change.seq, revision)
         } else {
             others()

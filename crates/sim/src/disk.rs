@@ -41,7 +41,7 @@ pub(crate) enum Way {
 impl Disk {
     /// Opens the document, as a server does.
     pub(crate) fn open(&self, settings: &Settings) -> Result<Document, String> {
-        self.rebuild(settings, Revision::new(self.log.len() as u64))
+        self.rebuild(settings, self.head())
     }
 
     /// The document as it was at a revision.
@@ -52,7 +52,7 @@ impl Disk {
 
     /// The document as its log alone makes it.
     fn replay_all(&self, settings: &Settings) -> Result<Document, String> {
-        self.replay(settings, None, Revision::new(self.log.len() as u64))
+        self.replay(settings, None, self.head())
     }
 
     fn replay(
@@ -67,6 +67,21 @@ impl Disk {
         let replayed = document.replay(changes);
         replayed.map_err(|error| error.to_string())?;
         Ok(document)
+    }
+
+    pub(crate) fn head(&self) -> Revision {
+        Revision::new(self.log.len() as u64)
+    }
+
+    /// Appends a plan's changes, if nobody was first. Otherwise returns whether they are there already, by an
+    /// attempt of which it was not known.
+    pub(crate) fn append(&mut self, base: Revision, changes: &[Change]) -> Result<(), bool> {
+        if base != self.head() {
+            let found = self.slice(base, self.head());
+            return Err(found.starts_with(changes));
+        }
+        self.log.extend_from_slice(changes);
+        Ok(())
     }
 
     /// The changes after one revision, up to another.
@@ -129,7 +144,7 @@ impl Disk {
             Route::Reconcile(author, client_id) => (author, client_id),
         };
         let base = submission.base();
-        let later = self.slice(base, Revision::new(self.log.len() as u64));
+        let later = self.slice(base, self.head());
         let found = later
             .iter()
             .position(|it| submission.is(author, &client_id, it));

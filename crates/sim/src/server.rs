@@ -1,4 +1,5 @@
-//! A server with one document: the real state machine, a virtual disk, and messages as JSON.
+//! A server with one document: the real state machine, a virtual disk that it shares with others, and
+//! messages as JSON.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -137,8 +138,8 @@ impl Server {
         Ok(())
     }
 
-    /// Plans what has arrived, unless an append is under way. Returns what is to be told
-    /// at once, if there is something to append or to commit.
+    /// Plans what has arrived, unless an append is under way. Returns what is to be told at once, if there is
+    /// something to append or to commit.
     pub(crate) fn plan(
         &mut self,
         now_ms: u64,
@@ -146,6 +147,10 @@ impl Server {
     ) -> Result<Option<Vec<Outgoing>>, String> {
         if self.planned.is_some() || self.inbox.is_empty() {
             return Ok(None);
+        }
+        let mut messages = Vec::new();
+        if self.inbox.iter().any(|it| self.document.is_behind(it)) {
+            messages = self.look(disk)?;
         }
         let mut commands = Vec::new();
         let mut inbox = std::mem::take(&mut self.inbox).into_iter();
@@ -159,11 +164,45 @@ impl Server {
             commands.push(command);
         }
         let (events, plan) = self.document.plan(now_ms, commands);
+        messages.extend(self.render(events, disk));
+        if plan.is_behind() && self.document.head() < disk.head() {
+            self.planned = Some(plan);
+            messages.extend(self.abort(disk)?);
+            messages.extend(self.plan(now_ms, disk)?.into_iter().flatten());
+            return Ok(Some(messages));
+        }
         self.planned = Some(plan);
-        Ok(Some(self.render(events, disk)))
+        Ok(Some(messages))
+    }
+
+    /// Others may have appended: follows them, unless an append is under way, which will tell.
+    pub(crate) fn look(&mut self, disk: &Disk) -> Result<Vec<Outgoing>, String> {
+        if self.planned.is_some() {
+            return Ok(Vec::new());
+        }
+        let missed = disk.slice(self.document.head(), disk.head()).to_vec();
+        let events = self.document.follow(missed);
+        let events = events.map_err(|error| error.to_string())?;
+        self.document.content().assert_invariants();
+        Ok(self.render(events, disk))
+    }
+
+    /// Others have appended first: follows them, and takes up the same commands again.
+    pub(crate) fn abort(&mut self, disk: &Disk) -> Result<Vec<Outgoing>, String> {
+        let Some(plan) = self.planned.take() else {
+            return Ok(Vec::new());
+        };
+        let aborted = self.document.abort(plan);
+        self.document.content().assert_invariants();
+        let arrived = std::mem::replace(&mut self.inbox, aborted);
+        self.inbox.extend(arrived);
+        self.look(disk)
     }
 
     fn follows_a_join(&self, command: &Command) -> bool {
+        if self.settings.shared {
+            return command.is_edit() && !self.document.has_session(command.session());
+        }
         matches!(command, Command::Submit { session, submission }
             if self.document.is_far(submission) && !self.document.has_session(*session))
     }
@@ -173,9 +212,8 @@ impl Server {
         let Some(plan) = self.planned.take() else {
             return Vec::new();
         };
-        let events = self
-            .document
-            .commit(plan, Revision::new(disk.log.len() as u64));
+        let head = plan.base().plus(plan.changes().len() as u64);
+        let events = self.document.commit(plan, head);
         self.document.content().assert_invariants();
         self.render(events, disk)
     }
@@ -285,7 +323,8 @@ fn change(
     session: Option<SessionId>,
     change: &Change,
 ) -> Value {
-    if change.client_id == *client {
+    // What is not counted is no submission: it only says where the client is.
+    if change.client_id == *client && change.seq > 0 {
         return json!({ "type": "ack", "seq": change.seq, "revision": revision });
     }
     let mut message = json!({

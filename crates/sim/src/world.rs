@@ -1,4 +1,4 @@
-//! One seed: clients, a network, a server with a disk, and everything that can go wrong with them.
+//! One seed: clients, a network, servers that share a disk, and everything that can go wrong with them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use motet_document::{Settings, Start};
-use motet_model::{Revision, SessionId};
+use motet_model::{Change, Revision, SessionId};
 use serde_json::{Value, json};
 
 use crate::{Agent, check::Truth, disk::Disk, random::Random, server::Server};
@@ -19,6 +19,8 @@ const QUIET_MS: u64 = 120_000;
 const HEARD_MS: u64 = 5_000;
 /// How often clients of Yjs say who they are.
 const RENEWED_MS: u64 = 15_000;
+/// How often a server compares its head with the log's, should a hint have been lost.
+const COMPARED_MS: u64 = 3_000;
 
 /// A seed that showed a fault, and what happened up to it.
 #[derive(Debug)]
@@ -42,18 +44,40 @@ enum Happening {
     ToClient { connection: u64, message: Value },
     /// A client tries to connect.
     Connect(usize),
-    /// A session's queue in this life of the server has drained.
-    Drained { life: u64, session: SessionId },
-    /// The server takes up what has arrived.
-    Plan,
-    /// The disk has written what was planned in this life of the server.
-    Written { life: u64 },
-    /// The server loses power.
-    Crash,
+    /// A session's queue in this life of a server has drained.
+    Drained { life: Life, session: SessionId },
+    /// A server takes up what has arrived.
+    Plan(usize),
+    /// The disk answers, or is asked again, about what was planned in this life of a server.
+    Written { life: Life },
+    /// An append of which nobody knew arrives at the disk after all.
+    Landed {
+        base: Revision,
+        changes: Vec<Change>,
+    },
+    /// A server hears that another has appended; or it is time to look for itself.
+    Look(usize),
+    /// It is time for that.
+    Compare(usize),
+    /// A server loses power.
+    Crash(usize),
     /// It comes back.
-    Restart,
+    Restart(usize),
     /// Time passes for presence.
     Tick,
+}
+
+/// Counts the lives of a server: a write of an earlier one must not commit in a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Life {
+    node: usize,
+    number: u64,
+}
+
+/// A server, while it has power, and which of its lives this is.
+struct Node {
+    server: Option<Server>,
+    life: Life,
 }
 
 pub(crate) struct Client {
@@ -62,6 +86,8 @@ pub(crate) struct Client {
     pub(crate) is_yjs: bool,
     /// The number of its connection, while it has one.
     connection: Option<u64>,
+    /// The server that it is or was connected to.
+    node: usize,
     /// Its submissions that were acknowledged, as which changes.
     pub(crate) acknowledged: HashSet<u64>,
     /// Its updates that the server has, and that it was told are stored.
@@ -80,11 +106,10 @@ struct World<'a> {
     agenda: BTreeMap<(u64, u64), Happening>,
     scheduled: u64,
     clients: Vec<Client>,
-    sessions: HashMap<u64, (usize, SessionId)>,
+    /// By connection: whose, and with which server.
+    sessions: HashMap<u64, (usize, SessionId, usize)>,
     connections: u64,
-    server: Option<Server>,
-    /// Counts the server's lives: a write of an earlier one must not commit in this one.
-    life: u64,
+    nodes: Vec<Node>,
     disk: Disk,
     settings: Settings,
     trace: String,
@@ -97,14 +122,22 @@ struct World<'a> {
 /// What it found wrong; boxed, since it holds the whole story.
 pub fn run(seed: u64, agent: &mut Agent) -> Result<(), Box<Failure>> {
     let mut random = Random::new(seed);
+    let count = 1 + random.below(3);
     let settings = Settings {
         // Small, so that everything falls out of the window and catches up in steps.
         window_changes_max: 1 + usize::try_from(random.below(30)).unwrap_or(0),
         catch_up_bytes_max: 1 + usize::try_from(random.below(2_000)).unwrap_or(0),
         // And so that much is too dear to transform.
         transform_steps_max: 1 + random.below(200),
+        shared: count > 1,
         ..Settings::default()
     };
+    let nodes = 0..usize::try_from(count).unwrap_or(1);
+    let nodes = nodes.map(|node| Node {
+        server: None,
+        life: Life { node, number: 0 },
+    });
+    let nodes = nodes.collect();
     let mut world = World {
         agent,
         random,
@@ -114,8 +147,7 @@ pub fn run(seed: u64, agent: &mut Agent) -> Result<(), Box<Failure>> {
         clients: Vec::new(),
         sessions: HashMap::new(),
         connections: 0,
-        server: None,
-        life: 0,
+        nodes,
         disk: Disk::default(),
         settings,
         trace: String::new(),
@@ -147,6 +179,7 @@ impl World<'_> {
                 name,
                 is_yjs,
                 connection: None,
+                node: 0,
                 acknowledged: HashSet::new(),
                 unanswered: VecDeque::new(),
                 stored: Vec::new(),
@@ -158,12 +191,15 @@ impl World<'_> {
             self.after(0, Happening::Connect(client));
             self.after(100, Happening::Client(client));
         }
-        self.after(0, Happening::Restart);
-        self.after(0, Happening::Tick);
-        if self.random.chance(0.7) {
-            let at = 1_000 + self.random.below(TROUBLE_MS / 2);
-            self.after(at, Happening::Crash);
+        for node in 0..self.nodes.len() {
+            self.after(0, Happening::Restart(node));
+            self.after(COMPARED_MS, Happening::Compare(node));
+            if self.random.chance(0.7) {
+                let at = 1_000 + self.random.below(TROUBLE_MS / 2);
+                self.after(at, Happening::Crash(node));
+            }
         }
+        self.after(0, Happening::Tick);
         while let Some(((at_ms, _), happening)) = self.agenda.pop_first() {
             if at_ms > TROUBLE_MS + QUIET_MS {
                 break;
@@ -214,24 +250,32 @@ impl World<'_> {
                 message,
             } => self.client_hears(connection, message),
             Happening::Drained { life, session } => {
-                if life == self.life
-                    && let Some(server) = &mut self.server
+                let node = &mut self.nodes[life.node];
+                if life == node.life
+                    && let Some(server) = &mut node.server
                 {
                     server.drained(session);
-                    self.after(0, Happening::Plan);
+                    self.after(0, Happening::Plan(life.node));
                 }
                 Ok(())
             }
-            Happening::Plan => self.plan(),
-            Happening::Written { life } => {
-                self.written(life);
+            Happening::Plan(node) => self.plan(node),
+            Happening::Written { life } => self.written(life),
+            Happening::Landed { base, changes } => {
+                // It may be late, or have been made up for: then it does nothing.
+                let _late = self.disk.append(base, &changes);
                 Ok(())
             }
-            Happening::Crash => {
-                self.crash();
+            Happening::Look(node) => self.look(node),
+            Happening::Compare(node) => {
+                self.after(COMPARED_MS, Happening::Compare(node));
+                self.look(node)
+            }
+            Happening::Crash(node) => {
+                self.crash(node);
                 Ok(())
             }
-            Happening::Restart => self.restart(),
+            Happening::Restart(node) => self.restart(node),
             Happening::Tick => self.tick(),
         }
     }
@@ -314,7 +358,8 @@ impl World<'_> {
         if self.clients[client].connection.is_some() {
             return;
         }
-        if self.server.is_none() {
+        let node = usize::try_from(self.random.below(self.nodes.len() as u64)).unwrap_or(0);
+        if self.nodes[node].server.is_none() {
             let delay_ms = 100 + self.random.below(1_000);
             self.after(delay_ms, Happening::Connect(client));
             return;
@@ -324,10 +369,11 @@ impl World<'_> {
         let mut bytes = [0; 16];
         bytes[8..].copy_from_slice(&connection.to_be_bytes());
         self.sessions
-            .insert(connection, (client, SessionId::from_bytes(bytes)));
+            .insert(connection, (client, SessionId::from_bytes(bytes), node));
         self.clients[client].connection = Some(connection);
+        self.clients[client].node = node;
         self.clients[client].last_arrival_ms = [self.now_ms; 2];
-        self.note(&format!("{} connects", self.clients[client].name));
+        self.note(&format!("{} connects to {node}", self.clients[client].name));
         let message = json!({ "join": true });
         self.transmit(
             client,
@@ -363,11 +409,11 @@ impl World<'_> {
     }
 
     fn server_hears(&mut self, connection: u64, message: &Value) -> Result<(), String> {
-        let Some(&(client, session)) = self.sessions.get(&connection) else {
+        let Some(&(client, session, node)) = self.sessions.get(&connection) else {
             return Ok(());
         };
         let lost = self.clients[client].connection != Some(connection);
-        let Some(server) = &mut self.server else {
+        let Some(server) = &mut self.nodes[node].server else {
             return Ok(());
         };
         if message.get("lost").is_some() {
@@ -378,7 +424,7 @@ impl World<'_> {
             let name = self.clients[client].name.clone();
             let start = self.start_of(client)?;
             self.note(&format!("{name} joins from {start:?}"));
-            if let Some(server) = &mut self.server {
+            if let Some(server) = &mut self.nodes[node].server {
                 server.join(session, &name, start);
             }
         } else {
@@ -390,17 +436,17 @@ impl World<'_> {
         }
         if self.trouble()
             && self.random.chance(0.02)
-            && let Some(server) = &mut self.server
+            && let Some(server) = &mut self.nodes[node].server
             && server.planned.is_none()
         {
             server.overflow(session);
-            let life = self.life;
+            let life = self.nodes[node].life;
             let delay_ms = self.random.below(1_000);
             self.after(delay_ms, Happening::Drained { life, session });
         }
         // While an append is under way the next batch gathers.
         let delay_ms = self.random.below(5);
-        self.after(delay_ms, Happening::Plan);
+        self.after(delay_ms, Happening::Plan(node));
         Ok(())
     }
 
@@ -421,11 +467,13 @@ impl World<'_> {
             }))
     }
 
-    fn plan(&mut self) -> Result<(), String> {
-        let (now_ms, life) = (self.now_ms, self.life);
-        let Some(server) = &mut self.server else {
+    fn plan(&mut self, node: usize) -> Result<(), String> {
+        let now_ms = self.now_ms;
+        let Node { server, life } = &mut self.nodes[node];
+        let Some(server) = server else {
             return Ok(());
         };
+        let life = *life;
         if let Some(messages) = server.plan(now_ms, &self.disk)? {
             self.dispatch(messages);
             let delay_ms = self.random.below(30);
@@ -434,32 +482,101 @@ impl World<'_> {
         Ok(())
     }
 
-    fn written(&mut self, life: u64) {
-        if life != self.life {
-            return;
-        }
-        let Some(server) = &mut self.server else {
-            return;
+    /// Appends what a server has planned; what it is told of that may be nothing.
+    fn written(&mut self, life: Life) -> Result<(), String> {
+        let node = life.node;
+        let Some(server) = &self.nodes[node].server else {
+            return Ok(());
         };
-        let Some(plan) = &server.planned else { return };
-        self.disk.log.extend(plan.changes());
-        // Written, and the power goes before anyone hears of it.
-        if self.now_ms < TROUBLE_MS && self.random.chance(0.01) {
-            self.crash();
-            return;
+        let Some(plan) = server
+            .planned
+            .as_ref()
+            .filter(|_| self.nodes[node].life == life)
+        else {
+            return Ok(());
+        };
+        let (base, changes) = (plan.base(), plan.changes());
+        if changes.is_empty() {
+            return self.committed(node, false);
         }
+        let dice = if self.trouble() {
+            self.random.unit()
+        } else {
+            1.0
+        };
+        if dice < 0.15 {
+            // The node is told that it failed, or nothing; and asks again.
+            if dice < 0.03 {
+                self.note(&format!("{node} appends, and is not told"));
+                let _unknown = self.disk.append(base, &changes);
+            } else if dice < 0.06 {
+                self.note(&format!("{node} appends, and that arrives later"));
+                let delay_ms = self.random.below(300);
+                self.after(delay_ms, Happening::Landed { base, changes });
+            } else {
+                self.note(&format!("{node} finds no disk"));
+            }
+            let delay_ms = self.random.below(if dice < 0.13 { 100 } else { 5_000 });
+            self.after(delay_ms, Happening::Written { life });
+            return Ok(());
+        }
+        match self.disk.append(base, &changes) {
+            Ok(()) | Err(true) => {}
+            Err(false) => {
+                self.note(&format!("{node} loses a race"));
+                let Some(server) = &mut self.nodes[node].server else {
+                    return Ok(());
+                };
+                let messages = server.abort(&self.disk)?;
+                self.dispatch(messages);
+                let delay_ms = self.random.below(30);
+                self.after(delay_ms, Happening::Plan(node));
+                return Ok(());
+            }
+        }
+        // Written, and the power goes before anyone hears of it.
+        if self.trouble() && self.random.chance(0.01) {
+            self.crash(node);
+            return Ok(());
+        }
+        self.committed(node, true)
+    }
+
+    fn committed(&mut self, node: usize, is_news: bool) -> Result<(), String> {
+        let Some(server) = &mut self.nodes[node].server else {
+            return Ok(());
+        };
         let messages = server.commit(&self.disk);
         if self.random.chance(0.1) {
             self.disk.checkpoint = Some(server.checkpoint());
         }
         self.dispatch(messages);
-        self.after(0, Happening::Plan);
+        self.after(0, Happening::Plan(node));
+        // The others are told, or not, or twice.
+        for other in (0..self.nodes.len()).filter(|other| is_news && *other != node) {
+            while !self.random.chance(0.4) {
+                let delay_ms = if self.random.chance(0.8) { 20 } else { 2_000 };
+                let delay_ms = self.random.below(delay_ms);
+                self.after(delay_ms, Happening::Look(other));
+            }
+        }
+        Ok(())
+    }
+
+    /// A server looks what others have appended.
+    fn look(&mut self, node: usize) -> Result<(), String> {
+        if let Some(server) = &mut self.nodes[node].server {
+            let messages = server.look(&self.disk)?;
+            self.dispatch(messages);
+            self.after(0, Happening::Plan(node));
+        }
+        Ok(())
     }
 
     fn dispatch(&mut self, messages: Vec<(SessionId, Value)>) {
         for (session, message) in messages {
-            let of = self.sessions.iter().find(|(_, (_, id))| *id == session);
-            let Some((&connection, &(client, _))) = of else {
+            let of = self.sessions.iter().find(|(_, (_, id, _))| *id == session);
+            let Some((&connection, &(client, ..))) = of else {
                 continue;
             };
             if self.clients[client].connection == Some(connection) {
@@ -476,7 +593,7 @@ impl World<'_> {
     }
 
     fn client_hears(&mut self, connection: u64, message: Value) -> Result<(), String> {
-        let Some(&(client, _)) = self.sessions.get(&connection) else {
+        let Some(&(client, ..)) = self.sessions.get(&connection) else {
             return Ok(());
         };
         if self.clients[client].connection != Some(connection) {
@@ -506,24 +623,27 @@ impl World<'_> {
         Ok(())
     }
 
-    fn crash(&mut self) {
-        self.note("the server loses power");
-        self.server = None;
-        self.life += 1;
+    fn crash(&mut self, node: usize) {
+        self.note(&format!("server {node} loses power"));
+        self.nodes[node].server = None;
+        self.nodes[node].life.number += 1;
         let delay_ms = 50 + self.random.below(3_000);
-        self.after(delay_ms, Happening::Restart);
+        self.after(delay_ms, Happening::Restart(node));
     }
 
-    fn restart(&mut self) -> Result<(), String> {
-        self.note("the server starts");
-        self.server = Some(Server::open(&self.disk, self.settings.clone())?);
-        // Connections to the earlier life are gone.
+    fn restart(&mut self, node: usize) -> Result<(), String> {
+        self.note(&format!("server {node} starts"));
+        let server = Server::open(&self.disk, self.settings.clone())?;
+        self.nodes[node].server = Some(server);
+        // Connections to its earlier life are gone.
         for client in 0..self.clients.len() {
-            self.disconnect(client)?;
+            if self.clients[client].node == node {
+                self.disconnect(client)?;
+            }
         }
         if self.trouble() && self.random.chance(0.3) {
             let delay_ms = 1_000 + self.random.below(TROUBLE_MS / 2);
-            self.after(delay_ms, Happening::Crash);
+            self.after(delay_ms, Happening::Crash(node));
         }
         Ok(())
     }
@@ -539,21 +659,24 @@ impl World<'_> {
                 self.client_sends(client, &answer);
             }
         }
-        if let Some(server) = &mut self.server {
-            for client in &mut self.clients {
-                let Some(connection) = client.connection else {
-                    continue;
-                };
-                if now_ms >= client.heard_ms + HEARD_MS
-                    && let Some((_, session)) = self.sessions.get(&connection)
-                {
-                    client.heard_ms = now_ms;
-                    server.heard(*session);
-                }
+        for client in &mut self.clients {
+            let Some(connection) = client.connection else {
+                continue;
+            };
+            if now_ms >= client.heard_ms + HEARD_MS
+                && let Some((_, session, node)) = self.sessions.get(&connection)
+                && let Some(server) = &mut self.nodes[*node].server
+            {
+                client.heard_ms = now_ms;
+                server.heard(*session);
             }
-            let messages = server.tick(now_ms, &self.disk);
-            self.dispatch(messages);
-            self.after(0, Happening::Plan);
+        }
+        for node in 0..self.nodes.len() {
+            if let Some(server) = &mut self.nodes[node].server {
+                let messages = server.tick(now_ms, &self.disk);
+                self.dispatch(messages);
+                self.after(0, Happening::Plan(node));
+            }
         }
         self.after(500, Happening::Tick);
         Ok(())
@@ -564,11 +687,19 @@ impl World<'_> {
         let names: Vec<String> = self.clients.iter().map(|it| it.name.clone()).collect();
         let state = |name: &String| self.ask(&json!({ "op": "state", "client": name }));
         let states: Vec<Value> = names.iter().map(state).collect::<Result<_, _>>()?;
-        let server = self.server.as_ref().ok_or("the server did not come back")?;
-        self.disk.check(&self.settings, server.document())?;
-        let truth = Truth::new(server, &self.disk)?;
-        for (client, state) in self.clients.iter().zip(&states) {
-            truth.client(client, state, &names)?;
+        for (node, of) in self.nodes.iter().enumerate() {
+            let server = of.server.as_ref();
+            let server = server.ok_or(format!("server {node} did not come back"))?;
+            self.disk.check(&self.settings, server.document())?;
+            let truth = Truth::new(server, &self.disk)?;
+            // Who is here is known to the server that they are connected to.
+            let here = self.clients.iter().zip(&states);
+            let here: Vec<_> = here.filter(|(client, _)| client.node == node).collect();
+            let names = here.iter().map(|(client, _)| client.name.clone());
+            let names: Vec<String> = names.collect();
+            for (client, state) in here {
+                truth.client(client, state, &names)?;
+            }
         }
         Ok(())
     }

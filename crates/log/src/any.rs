@@ -1,6 +1,6 @@
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
-use crate::{DocumentLog, LogError, PostgresLog, SqliteLog};
+use crate::{DocumentList, DocumentLog, Listed, LogError, PostgresLog, SqliteLog};
 
 /// One of the stores that last, chosen at the start of the program.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ impl DocumentLog for AnyLog {
         either!(self, log => log.head(id).await)
     }
 
+    async fn heads(&self, ids: &[DocumentId]) -> Result<Vec<(DocumentId, Revision)>, LogError> {
+        either!(self, log => log.heads(ids).await)
+    }
+
     async fn read(
         &self,
         id: DocumentId,
@@ -86,5 +90,15 @@ impl DocumentLog for AnyLog {
 
     async fn delete(&self, id: DocumentId) -> Result<(), LogError> {
         either!(self, log => log.delete(id).await)
+    }
+}
+
+impl DocumentList for AnyLog {
+    async fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, LogError> {
+        either!(self, log => log.documents(after, limit).await)
     }
 }

@@ -1,6 +1,6 @@
 //! The source of truth of each document: its changes, in order.
 //!
-//! [`DocumentLog`] is the interface, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
+//! [`DocumentLog`] is the interface, with [`DocumentList`] for whoever needs all of it, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
 //! nodes, [`AnyLog`] either of them, [`MemoryLog`] the model that they are tested against. A log takes
 //! deltas and updates as opaque bytes.
 //!
@@ -55,6 +55,31 @@ pub trait DocumentLog: Send + Sync + 'static {
     /// `Deleted`, `Unavailable`.
     fn head(&self, id: DocumentId) -> impl Future<Output = Result<Revision, LogError>> + Send;
 
+    /// The heads of those of these documents that have changes, in any order. Documents that were never
+    /// written and those that were deleted are left out, so that one of them does not fail the others. An
+    /// id that comes twice may be answered twice.
+    ///
+    /// A store answers with one query for some hundreds or thousands of ids.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    fn heads(
+        &self,
+        ids: &[DocumentId],
+    ) -> impl Future<Output = Result<Vec<(DocumentId, Revision)>, LogError>> + Send {
+        async move {
+            let mut heads = Vec::with_capacity(ids.len());
+            for id in ids {
+                match self.head(*id).await {
+                    Ok(Revision::ZERO) | Err(LogError::Deleted { .. }) => {}
+                    head => heads.push((*id, head?)),
+                }
+            }
+            Ok(heads)
+        }
+    }
+
     /// The changes after `after`, in order: at least one if there is one, and then about as many as fit
     /// in `bytes_max`, never more.
     ///
@@ -102,6 +127,32 @@ pub trait DocumentLog: Send + Sync + 'static {
     fn delete(&self, id: DocumentId) -> impl Future<Output = Result<(), LogError>> + Send;
 }
 
+/// A log that can say which documents it has: for whoever copies it. Who serves documents need not know.
+pub trait DocumentList: DocumentLog {
+    /// Documents in the order of their ids, those after `after`, at most `limit`: all that have changes, and
+    /// all that were deleted.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Listed>, LogError>> + Send;
+}
+
+/// A document as a list has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Which.
+    pub id: DocumentId,
+    /// The number of its changes; 0 once it was deleted.
+    pub head: Revision,
+    /// Whether it was deleted.
+    pub deleted: bool,
+}
+
 impl<L: DocumentLog> DocumentLog for std::sync::Arc<L> {
     fn append(
         &self,
@@ -114,6 +165,13 @@ impl<L: DocumentLog> DocumentLog for std::sync::Arc<L> {
 
     fn head(&self, id: DocumentId) -> impl Future<Output = Result<Revision, LogError>> + Send {
         (**self).head(id)
+    }
+
+    fn heads(
+        &self,
+        ids: &[DocumentId],
+    ) -> impl Future<Output = Result<Vec<(DocumentId, Revision)>, LogError>> + Send {
+        (**self).heads(ids)
     }
 
     fn read(
@@ -143,6 +201,16 @@ impl<L: DocumentLog> DocumentLog for std::sync::Arc<L> {
 
     fn delete(&self, id: DocumentId) -> impl Future<Output = Result<(), LogError>> + Send {
         (**self).delete(id)
+    }
+}
+
+impl<L: DocumentList> DocumentList for std::sync::Arc<L> {
+    fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Listed>, LogError>> + Send {
+        (**self).documents(after, limit)
     }
 }
 

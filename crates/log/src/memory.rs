@@ -1,11 +1,12 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
-use crate::{DocumentLog, LogError, size_bytes, thinned};
+use crate::{DocumentList, DocumentLog, Listed, LogError, size_bytes, thinned};
 
 /// A log in memory, for tests and simulation. Clones share it.
 ///
@@ -14,7 +15,7 @@ use crate::{DocumentLog, LogError, size_bytes, thinned};
 /// None: it lives as long as its last clone.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryLog {
-    documents: Arc<Mutex<HashMap<DocumentId, Stored>>>,
+    documents: Arc<Mutex<BTreeMap<DocumentId, Stored>>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl Default for Stored {
 type Live<'a> = (&'a mut Vec<Change>, &'a mut BTreeMap<Revision, Checkpoint>);
 
 impl MemoryLog {
-    fn lock(&self) -> MutexGuard<'_, HashMap<DocumentId, Stored>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DocumentId, Stored>> {
         self.documents
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -132,5 +133,32 @@ impl DocumentLog for MemoryLog {
     async fn delete(&self, id: DocumentId) -> Result<(), LogError> {
         self.lock().insert(id, Stored::Deleted);
         Ok(())
+    }
+}
+
+impl DocumentList for MemoryLog {
+    async fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, LogError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let documents = self.lock();
+        let listed = documents.range((from, Bound::Unbounded));
+        let listed = listed.map(|(id, stored)| match stored {
+            Stored::Live { changes, .. } => Listed {
+                id: *id,
+                head: Revision::new(changes.len() as u64),
+                deleted: false,
+            },
+            Stored::Deleted => Listed {
+                id: *id,
+                head: Revision::ZERO,
+                deleted: true,
+            },
+        });
+        // Whoever asks for a document makes a place for it.
+        let listed = listed.filter(|it| it.deleted || it.head > Revision::ZERO);
+        Ok(listed.take(limit as usize).collect())
     }
 }

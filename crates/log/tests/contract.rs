@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use motet_log::{AnyLog, DocumentLog, LogError, MemoryLog, SqliteLog};
+use motet_log::{AnyLog, DocumentList, DocumentLog, Listed, LogError, MemoryLog, SqliteLog};
 use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
 use tempfile::TempDir;
 
@@ -86,6 +86,8 @@ contract!(
     checkpoints,
     checkpoints_are_thinned,
     deleted_is_gone,
+    heads_of_many,
+    documents_are_listed,
     large_changes,
     behaves_like_a_list,
 );
@@ -285,6 +287,78 @@ async fn deleted_is_gone(log: impl DocumentLog) {
         log.put_checkpoint(id(1), checkpoint(1)).await.unwrap_err()
     ));
     assert_eq!(read_all(&log, id(2), ALL).await.len(), 3, "others stay");
+}
+
+/// A document of a large log.
+fn nth(n: u16) -> DocumentId {
+    let [high, low] = n.to_be_bytes();
+    let mut bytes = [7; 16];
+    // Neither in the order in which they are written.
+    bytes[0] = low;
+    bytes[15] = high;
+    DocumentId::from_bytes(bytes)
+}
+
+/// Left out: those that were never written, and those that were deleted.
+async fn heads_of_many(log: impl DocumentLog) {
+    assert!(log.heads(&[]).await.unwrap().is_empty());
+    // More than one question has room for.
+    let ids: Vec<_> = (0..10_000).map(nth).collect();
+    assert!(log.heads(&ids).await.unwrap().is_empty(), "none is written");
+    for (id, head) in [(ids[0], 3), (ids[600], 1), (ids[9_999], 2), (ids[42], 5)] {
+        log.append(id, revision(0), changes(0..head)).await.unwrap();
+    }
+    // Whoever loses has not written it.
+    let ahead = log.append(ids[43], revision(1), changes(0..1)).await;
+    assert!(matches!(ahead, Err(LogError::Conflict { .. })));
+    log.delete(ids[42]).await.unwrap();
+    log.delete(ids[44]).await.unwrap();
+    let mut heads = log.heads(&ids).await.unwrap();
+    heads.sort_unstable();
+    let mut expected = vec![
+        (ids[0], revision(3)),
+        (ids[600], revision(1)),
+        (ids[9_999], revision(2)),
+    ];
+    expected.sort_unstable();
+    assert_eq!(heads, expected);
+    assert_eq!(log.heads(&ids[..1]).await.unwrap(), [(ids[0], revision(3))]);
+}
+
+async fn documents_are_listed(log: impl DocumentList) {
+    assert!(log.documents(None, 10).await.unwrap().is_empty());
+    let mut expected = Vec::new();
+    for n in 0..40 {
+        let (id, head) = (nth(n), u64::from(n % 3 + 1));
+        log.append(id, revision(0), changes(0..head)).await.unwrap();
+        let deleted = n % 5 == 0;
+        if deleted {
+            log.delete(id).await.unwrap();
+        }
+        expected.push(Listed {
+            id,
+            head: if deleted { revision(0) } else { revision(head) },
+            deleted,
+        });
+    }
+    // Neither asked for nor refused is there.
+    assert_eq!(log.head(nth(100)).await.unwrap(), revision(0));
+    let ahead = log.append(nth(101), revision(1), changes(0..1)).await;
+    assert!(matches!(ahead, Err(LogError::Conflict { .. })));
+    expected.sort_unstable_by_key(|it| it.id.to_bytes());
+    for limit in [1, 7, 40, 1_000] {
+        let mut listed: Vec<Listed> = Vec::new();
+        loop {
+            let after = listed.last().map(|it| it.id);
+            let page = log.documents(after, limit).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        assert_eq!(listed, expected, "pages of {limit}");
+    }
 }
 
 async fn large_changes(log: impl DocumentLog) {

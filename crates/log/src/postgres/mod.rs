@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use self::{failure::Failure, lanes::Lanes, pool::Pool};
 use crate::{
-    DocumentLog, LogError,
+    DocumentList, DocumentLog, Listed, LogError,
     codec::{self, Place},
     page::Page,
     thinned,
@@ -25,6 +25,8 @@ use crate::{
 
 /// How long a statement may take that moves much: a checkpoint, or what a document leaves when it goes.
 const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most ids that one query asks for.
+const HEADS_MAX: usize = 4_096;
 /// Most rows that are deleted at a time.
 const DELETE_ROWS_MAX: i64 = 10_000;
 /// About the smallest record: a page has no more rows than this allows.
@@ -155,6 +157,23 @@ impl DocumentLog for PostgresLog {
         let rows = self.pool.ask(self.answer_timeout, select).await;
         let rows = rows.map_err(Failure::unavailable)?;
         existing(id, &rows)?.map_or(Ok(Revision::ZERO), |row| Ok(revision(column(row, 1)?)))
+    }
+
+    async fn heads(&self, ids: &[DocumentId]) -> Result<Vec<(DocumentId, Revision)>, LogError> {
+        let mut heads = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(HEADS_MAX) {
+            let ids: Vec<_> = ids.iter().copied().map(uuid).collect();
+            // Those that were deleted have none.
+            let select = || {
+                sqlx::query("SELECT id, head FROM log_documents WHERE id = ANY($1) AND head > 0")
+                    .bind(ids.as_slice())
+            };
+            let rows = self.pool.ask(self.answer_timeout, select).await;
+            for row in &rows.map_err(Failure::unavailable)? {
+                heads.push((listed_id(row)?, revision(column(row, 1)?)));
+            }
+        }
+        Ok(heads)
     }
 
     async fn read(
@@ -343,6 +362,39 @@ impl DocumentLog for PostgresLog {
     }
 }
 
+impl DocumentList for PostgresLog {
+    async fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, LogError> {
+        // One with and one without a place to go on from: each finds the index.
+        let select = || match after {
+            None => sqlx::query(
+                "SELECT id, head, deleted FROM log_documents
+                 WHERE head > 0 OR deleted ORDER BY id LIMIT $1",
+            )
+            .bind(i64::from(limit)),
+            Some(after) => sqlx::query(
+                "SELECT id, head, deleted FROM log_documents
+                 WHERE id > $2 AND (head > 0 OR deleted) ORDER BY id LIMIT $1",
+            )
+            .bind(i64::from(limit))
+            .bind(uuid(after)),
+        };
+        let rows = self.pool.ask(self.answer_timeout, select).await;
+        let rows = rows.map_err(Failure::unavailable)?;
+        let listed = rows.iter().map(|row| {
+            Ok(Listed {
+                id: listed_id(row)?,
+                head: revision(column(row, 1)?),
+                deleted: column(row, 2)?,
+            })
+        });
+        listed.collect()
+    }
+}
+
 /// The first row of a document that is there; column 0 says whether it was deleted.
 fn existing(id: DocumentId, rows: &[PgRow]) -> Result<Option<&PgRow>, LogError> {
     match rows.first() {
@@ -357,6 +409,11 @@ where
 {
     row.try_get(index)
         .map_err(|error| Failure::from(error).unavailable())
+}
+
+fn listed_id(row: &PgRow) -> Result<DocumentId, LogError> {
+    let id: Uuid = column(row, 0)?;
+    Ok(DocumentId::from_bytes(id.into_bytes()))
 }
 
 fn uuid(id: DocumentId) -> Uuid {

@@ -17,7 +17,7 @@ use self::{
     writer::{Request, Writer},
 };
 use crate::{
-    DocumentLog, LogError,
+    DocumentList, DocumentLog, Listed, LogError,
     codec::{self, Place},
 };
 
@@ -137,6 +137,13 @@ impl DocumentLog for SqliteLog {
             .await
     }
 
+    async fn heads(&self, ids: &[DocumentId]) -> Result<Vec<(DocumentId, Revision)>, LogError> {
+        let ids = ids.to_vec();
+        self.readers
+            .run(move |connection| reader::heads(connection, &ids))
+            .await
+    }
+
     async fn read(
         &self,
         id: DocumentId,
@@ -177,6 +184,18 @@ impl DocumentLog for SqliteLog {
 
     async fn delete(&self, id: DocumentId) -> Result<(), LogError> {
         self.writer.ask(|reply| Request::Delete { id, reply }).await
+    }
+}
+
+impl DocumentList for SqliteLog {
+    async fn documents(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<Listed>, LogError> {
+        self.readers
+            .run(move |connection| reader::documents(connection, after, limit))
+            .await
     }
 }
 

@@ -6,17 +6,19 @@ use std::{
 };
 
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, params, params_from_iter};
 
 use super::{Document, blob, document, revision, schema, stored, unavailable};
 use crate::{
-    LogError,
+    Listed, LogError,
     codec::{self, Place},
     page::Page,
 };
 
 /// Most connections that are kept open while nobody reads.
 const IDLE_MAX: usize = 4;
+/// Most ids that one query asks for.
+const HEADS_MAX: usize = 512;
 
 /// Connections for reading, opened as needed. Each read runs on a thread that may block.
 #[derive(Debug)]
@@ -75,6 +77,55 @@ fn existing<T>(
 
 pub(super) fn head(connection: &Connection, id: DocumentId) -> Outcome<Revision> {
     existing(connection, id, Revision::ZERO, |found| Ok(Ok(found.head)))
+}
+
+pub(super) fn heads(
+    connection: &Connection,
+    ids: &[DocumentId],
+) -> Outcome<Vec<(DocumentId, Revision)>> {
+    let mut heads = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(HEADS_MAX) {
+        // Those that were deleted have none.
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT id, head FROM documents WHERE head > 0 AND id IN ({})",
+            vec!["?"; ids.len()].join(", ")
+        ))?;
+        let ids = ids.iter().map(|id| id.to_bytes());
+        let found = statement.query_map(params_from_iter(ids), |row| {
+            Ok((listed_id(row)?, revision(row.get(1)?)))
+        })?;
+        for head in found {
+            heads.push(head?);
+        }
+    }
+    Ok(Ok(heads))
+}
+
+pub(super) fn documents(
+    connection: &Connection,
+    after: Option<DocumentId>,
+    limit: u32,
+) -> Outcome<Vec<Listed>> {
+    // Before every id is the empty text of bytes.
+    let after = after.map(|id| id.to_bytes().to_vec()).unwrap_or_default();
+    let documents = connection
+        .prepare_cached(
+            "SELECT id, head, deleted FROM documents
+             WHERE id > ?1 AND (head > 0 OR deleted) ORDER BY id LIMIT ?2",
+        )?
+        .query_map(params![after, limit], |row| {
+            Ok(Listed {
+                id: listed_id(row)?,
+                head: revision(row.get(1)?),
+                deleted: row.get(2)?,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(Ok(documents))
+}
+
+fn listed_id(row: &rusqlite::Row<'_>) -> Result<DocumentId, rusqlite::Error> {
+    row.get(0).map(DocumentId::from_bytes)
 }
 
 pub(super) fn read(

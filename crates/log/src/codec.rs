@@ -75,6 +75,36 @@ fn open(place: Place, record: &Bytes) -> Result<(u8, Bytes), LogError> {
     Ok((format, record.slice(HEADER_BYTES..)))
 }
 
+/// Consecutive changes of a document after `base`, as they are stored: with format and checksum, for
+/// whoever passes them on.
+#[must_use]
+pub fn encode_record(id: DocumentId, base: Revision, changes: &[Change]) -> Vec<u8> {
+    let last = base.plus(changes.len() as u64);
+    let first = base.next();
+    encode_changes(Place { id, first, last }, changes)
+}
+
+/// The `count` changes after `base` in such a record, sharing its bytes. Any bytes may be given.
+///
+/// # Errors
+///
+/// `Corrupt`: it is none, or that of other changes. `NewerFormat`.
+pub fn decode_record(
+    id: DocumentId,
+    base: Revision,
+    count: u64,
+    record: &Bytes,
+) -> Result<Vec<Change>, LogError> {
+    let place = |last| Place {
+        id,
+        first: Revision::new(base.get().saturating_add(1)),
+        last,
+    };
+    let last = base.get().checked_add(count).filter(|_| count > 0);
+    let last = last.ok_or_else(|| place(base).corrupt("there cannot be so many changes"))?;
+    decode_changes(place(Revision::new(last)), record)
+}
+
 /// The record of one append.
 pub(crate) fn encode_changes(place: Place, changes: &[Change]) -> Vec<u8> {
     let size: usize = changes.iter().map(crate::size_bytes).sum();

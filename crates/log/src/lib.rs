@@ -19,6 +19,7 @@ mod sqlite;
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
 pub use any::AnyLog;
+pub use codec::{decode_record, encode_record};
 pub use error::LogError;
 pub use memory::MemoryLog;
 pub use postgres::{PostgresLog, PostgresSettings};

@@ -15,7 +15,7 @@ use figment::{
 use motet_model::limits;
 use serde::{Deserialize, Deserializer, Serialize, de::value::StrDeserializer};
 
-pub(crate) use self::location::DatabaseUrl;
+pub(crate) use self::location::{Database, Location, Messages};
 use crate::{
     auth::{IssuerSettings, ProviderSettings},
     http::{ImageSource, Network, Origin, ProxyHeaders},
@@ -45,7 +45,11 @@ pub(crate) struct Config {
     /// Where everything is kept, without a database.
     pub(crate) data_dir: PathBuf,
     /// Where people and documents are kept instead, for several nodes.
-    pub(crate) database: Option<DatabaseUrl>,
+    pub(crate) database: Option<Location<Database>>,
+    /// What carries messages between the nodes of a database.
+    pub(crate) bus: Option<Location<Messages>>,
+    /// What all names there begin with, so that several installations can share it.
+    pub(crate) bus_prefix: String,
     /// Where other nodes reach this one, like `http://10.0.0.5:8080`. Without it, where it listens.
     pub(crate) advertise: Option<String>,
     /// What this node does.
@@ -138,6 +142,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("data"),
             database: None,
+            bus: None,
+            bus_prefix: "motet".to_owned(),
             advertise: None,
             roles: vec![NodeRole::Gateway, NodeRole::Api, NodeRole::Worker],
             log: "info".to_owned(),
@@ -186,6 +192,14 @@ pub struct Flags {
     #[arg(long, value_name = "URL", global = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<String>,
+    /// Let the nodes of the database hear of each other here: redis://HOST or nats://HOST
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus: Option<String>,
+    /// What all names there begin with, where installations share it [default: motet]
+    #[arg(long, value_name = "PREFIX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus_prefix: Option<String>,
     /// Where the other nodes of the database reach this one: http://HOST:PORT [default: where it listens]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -316,6 +330,10 @@ impl Config {
             .merge(Env::prefixed("MOTET_").only(&keys))
             .merge(Serialized::globals(flags))
             .extract()?;
+        anyhow::ensure!(
+            config.bus.is_none() || config.database.is_some(),
+            "bus is for the nodes of a database: say which"
+        );
         anyhow::ensure!(
             !config.roles.is_empty(),
             "roles must name gateway, api or worker"

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
+use motet_bus::{AnyBus, BusSettings, LocalBus};
 use motet_document::Settings;
 use motet_model::{Clock, NodeId};
 use tokio::{
@@ -65,6 +66,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         sessions_per_user_max: config.sessions_per_user_max,
         document: Settings {
             sessions_max: config.sessions_per_document_max,
+            shared: config.database.is_some(),
             ..Settings::default()
         },
     };
@@ -82,8 +84,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         config.database.is_some(),
     );
     let nodes = Arc::new(nodes.context("cannot make requests")?);
+    let bus = connect(&config, node).await?;
     let collab = Collab::new(
-        node,
+        bus,
         log,
         catalog.clone(),
         authority.clone(),
@@ -173,6 +176,23 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     catalog.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way to other nodes. Without a bus they see each other's changes when they look at the log.
+async fn connect(config: &Config, node: NodeId) -> anyhow::Result<AnyBus> {
+    let Some(url) = &config.bus else {
+        if config.database.is_some() {
+            tracing::warn!(
+                "there is no bus: what other nodes of the database do is looked for in the log, and who is \
+                 with them is not seen"
+            );
+        }
+        return Ok(LocalBus::alone(node).into());
+    };
+    let mut settings = BusSettings::default();
+    settings.prefix.clone_from(&config.bus_prefix);
+    let bus = AnyBus::connect(url.expose(), node, settings).await;
+    bus.context("cannot use the bus")
 }
 
 /// Where other nodes reach this one, if there can be any.

@@ -16,6 +16,8 @@
 
 mod connection;
 mod edit;
+mod heads;
+mod hints;
 mod indexing;
 mod live;
 mod outbox;
@@ -38,10 +40,11 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::Stream;
+use motet_bus::{AnyBus, Bus};
 use motet_catalog::{Actor, Catalog, CatalogError, Role};
 use motet_document::{Command, Member, Settings, Start};
 use motet_log::{AnyLog, DocumentLog, LogError};
-use motet_model::{Change, ClientId, Clock, DocumentId, NodeId, Revision, SessionId, limits};
+use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, limits};
 use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
@@ -163,7 +166,7 @@ impl Collab {
     /// No document is open yet.
     #[must_use]
     pub fn new(
-        node: NodeId,
+        bus: AnyBus,
         log: Arc<AnyLog>,
         catalog: Catalog,
         authority: Authority,
@@ -175,10 +178,12 @@ impl Collab {
             log,
             catalog,
             clock,
+            bus: Arc::new(bus),
             settings: settings.document.clone(),
             reconciling: Arc::new(Semaphore::new(RECONCILING_MAX)),
             indexing: Arc::new(Semaphore::new(1)),
         };
+        let node = shared.bus.node();
         let largest = settings.message_bytes_max.max(settings.update_bytes_max);
         let space_bytes = limits::WAITING_BYTES_MAX.max(largest);
         let collab = Arc::new(Self {
@@ -194,6 +199,7 @@ impl Collab {
             uplinks: Arc::new(Uplinks::new(node)),
         });
         tokio::spawn(Arc::clone(&collab).watch_ends());
+        tokio::spawn(heads::watch(Arc::downgrade(&collab.registry)));
         collab
     }
 
@@ -318,38 +324,6 @@ impl Collab {
         let last = after.plus(changes.len() as u64);
         let more = !changes.is_empty() && last < log.head(id).await?;
         Ok(History { changes, more })
-    }
-
-    /// Others may have appended to the document's log: if it is open here, it looks, and its sessions are sent
-    /// what it finds. Waits for nothing.
-    pub fn look(&self, id: DocumentId) {
-        if let Some(room) = self.registry.get(id) {
-            room.signals.look();
-        }
-    }
-
-    /// Others say that they have appended these changes after `base`. That may come late, in another order, more
-    /// than once or never: what is missing is read from the log. Waits for nothing.
-    pub fn follow(&self, id: DocumentId, base: Revision, changes: Vec<Change>) {
-        // One that opens later reads all.
-        let Some(room) = self.registry.get(id) else {
-            return;
-        };
-        let sizes = changes.iter().map(|it| it.delta.len() + it.update.len());
-        let size_bytes: usize = sizes.sum();
-        let mut space = None;
-        if size_bytes > limits::WAITING_SMALL_BYTES_MAX {
-            let share = u32::try_from(size_bytes).unwrap_or(u32::MAX);
-            space = Arc::clone(&self.space).try_acquire_many_owned(share).ok();
-            if space.is_none() {
-                return room.signals.look();
-            }
-        }
-        let hint = Request::Follow(base, changes, space.map(Arc::new));
-        if room.try_send(hint).is_err() {
-            // It is full, and has better to do.
-            room.signals.look();
-        }
     }
 
     /// Ends the sessions of a document that the catalog does not show any more.

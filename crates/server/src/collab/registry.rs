@@ -87,6 +87,11 @@ impl<L: DocumentLog + Clone> Registry<L> {
         room.cloned()
     }
 
+    /// The documents that are open.
+    pub(crate) fn open_documents(&self) -> Vec<DocumentId> {
+        self.lock().open.keys().copied().collect()
+    }
+
     /// A room that ends closes its inbox and takes itself out. Another room may have taken its place.
     pub(crate) fn remove_closed(&self, id: DocumentId) {
         let mut rooms = self.lock();

@@ -4,20 +4,23 @@
 //! the room follows what the log holds and plans again; while the log is not available its sessions wait; and
 //! when it is not known whether an append was written, the log is read (`append.rs`). On any other error, or
 //! if it lasts, the state is dropped: the sessions are told to come back, and the next open replays the log.
-//! `replay.rs` makes documents of logs; `upkeep.rs` stores what nobody waits for.
+//! `others.rs` is what passes between it and the rooms of the document on other nodes; `replay.rs` makes
+//! documents of logs; `upkeep.rs` stores what nobody waits for.
 
 mod append;
+mod others;
 mod replay;
 mod upkeep;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use motet_bus::AnyBus;
 use motet_catalog::Catalog;
 use motet_document::{
     CloseReason, Command, Document, Event, OpenError, Route, Settings, Snapshot, Submission,
 };
 use motet_log::{DocumentLog, LogError};
-use motet_model::{Change, ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
+use motet_model::{ClientId, Clock, DocumentId, Revision, SessionId, UserId, limits};
 use motet_protocol::ErrorCode;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -28,6 +31,7 @@ pub(super) use self::replay::open;
 pub(crate) use self::replay::read;
 use self::replay::{HEAD, off_async_threads, reconcile};
 use super::{
+    hints::Link,
     outbox::{End, Feed},
     registry::Registry,
     signals::Signals,
@@ -51,9 +55,6 @@ pub(crate) enum Request {
     Join(Command, SessionId, Feed),
     /// The text at the head.
     Snapshot(oneshot::Sender<Snapshot>),
-    /// Others have appended these changes after this revision: a hint, which may come late, twice or never.
-    /// Of many bytes, with their share of what may wait.
-    Follow(Revision, Vec<Change>, Option<Space>),
     /// End every session with this code, store what there is to store, and end.
     Close(ErrorCode, oneshot::Sender<()>),
 }
@@ -65,7 +66,7 @@ impl Request {
             Self::Command(command) | Self::Large(command, _) | Self::Join(command, ..) => {
                 Some(command)
             }
-            Self::Snapshot(_) | Self::Follow(..) | Self::Close(..) => None,
+            Self::Snapshot(_) | Self::Close(..) => None,
         }
     }
 
@@ -111,6 +112,8 @@ pub(crate) struct Shared<L> {
     pub(crate) log: L,
     pub(crate) catalog: Catalog,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The way to other nodes, if the log is shared with any.
+    pub(crate) bus: Arc<AnyBus>,
     pub(crate) settings: Settings,
     /// How many submissions may be reconciled at a time: each takes a copy of its document.
     pub(crate) reconciling: Arc<Semaphore>,
@@ -136,6 +139,8 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     (verdicts, signals): (Arc<Verdicts>, Arc<Signals>),
 ) {
     let mut feeds = HashMap::new();
+    // Before the log is read: what others append from here on is heard of.
+    let link = Link::open(id, shared.settings.shared.then_some(&shared.bus));
     let opened = tokio::select! {
         biased;
         opened = open(id, &shared.log, &shared.settings, HEAD) => opened,
@@ -150,12 +155,14 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
                 verdicts: &verdicts,
                 signals: &signals,
                 leaving: Vec::new(),
+                link,
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
                 unindexed_since_ms: None,
                 indexed_ms: 0,
             };
+            room.begin();
             room.run(&registry, &mut inbox).await
         }
         Err(error) => Err(error),
@@ -192,6 +199,7 @@ struct Room<'a, L> {
     signals: &'a Signals,
     /// Those whose feeds end once all is committed that they have asked for.
     leaving: Vec<SessionId>,
+    link: Link,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
@@ -221,6 +229,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 }
                 () = self.verdicts.more() => {}
                 () = self.signals.looked() => self.look().await?,
+                heard = self.link.heard() => self.hear(heard).await?,
                 () = sleep_until(deadline) => {
                     // Signs of life first: they may have waited for long.
                     while batch.len() < limits::BATCH_COMMANDS_MAX
@@ -236,12 +245,15 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
             if let Some(ended) = ended {
                 inbox.close();
+                self.say_goodbye();
                 self.unload(registry).await;
                 return Ok(ended);
             }
             if is_due {
-                let events = self.document.tick(self.shared.clock.now_ms());
+                let now_ms = self.shared.clock.now_ms();
+                let events = self.document.tick(now_ms);
                 self.deliver(events);
+                self.report(now_ms);
                 if due_ms.is_none()
                     && self.document.sessions() == 0
                     && registry.remove_idle(self.document.id(), inbox)
@@ -273,7 +285,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         registry: &Registry<L>,
         batch: &mut Vec<Request>,
     ) -> Result<Option<Ended>, RoomError> {
-        if self.hear_of_others(batch)? {
+        let mut asked = batch.iter().filter_map(Request::command);
+        if asked.any(|command| self.document.is_behind(command)) {
             self.look().await?;
         }
         let mut commands = self.carry_out();
@@ -317,7 +330,6 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 }
                 Request::Large(..) => unreachable!("it is unpacked"),
                 Request::Snapshot(reply) => snapshots.push(reply),
-                Request::Follow(.., space) => spaces.extend(space),
                 Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
             }
         }
@@ -332,24 +344,6 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             let _gone = reply.send(self.document.snapshot());
         }
         Ok(ended)
-    }
-
-    /// What others have appended. Returns whether there may be more of it that is not known here.
-    fn hear_of_others(&mut self, batch: &mut [Request]) -> Result<bool, RoomError> {
-        let mut heard = Vec::new();
-        for request in &mut *batch {
-            if let Request::Follow(base, changes, _) = request {
-                heard.push((*base, std::mem::take(changes)));
-            }
-        }
-        // Hints overtake one another.
-        heard.sort_by_key(|(base, _)| *base);
-        let mut is_behind = false;
-        for (base, changes) in heard {
-            is_behind |= self.overhear(base, changes)?;
-        }
-        let mut commands = batch.iter().filter_map(Request::command);
-        Ok(is_behind || commands.any(|command| self.document.is_behind(command)))
     }
 
     /// What has become of sessions since the last time comes before all that they still ask.

@@ -1,7 +1,11 @@
-//! What a room is told beside its inbox, which may be full.
+//! What a room is told beside its inbox, which may be full, and what it tells so.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
+use motet_model::Revision;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +22,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Signals {
     look: Notify,
     end: CancellationToken,
+    head: AtomicU64,
 }
 
 impl Signals {
@@ -29,6 +34,16 @@ impl Signals {
     /// Waits until they may have.
     pub(crate) async fn looked(&self) {
         self.look.notified().await;
+    }
+
+    /// The room's document has this head.
+    pub(crate) fn reached(&self, head: Revision) {
+        self.head.store(head.get(), Ordering::Relaxed);
+    }
+
+    /// The head that the room has reached.
+    pub(crate) fn head(&self) -> Revision {
+        Revision::new(self.head.load(Ordering::Relaxed))
     }
 
     /// The room is to end, which its inbox tells it as well. From here on it does not wait for long for a log

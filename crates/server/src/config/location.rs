@@ -1,24 +1,59 @@
 //! Where another service is: a URL that may hold a password, which is shown to nobody.
 
+use std::{fmt, marker::PhantomData};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use url::Url;
 
+/// What may be at such a place.
+pub(crate) trait Place {
+    /// The setting.
+    const SETTING: &str;
+    /// What its URL may begin with.
+    const SCHEMES: &[&str];
+    /// What it looks like.
+    const EXAMPLE: &str;
+}
+
 /// A PostgreSQL database.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct DatabaseUrl(Url);
+pub(crate) struct Database;
 
-impl DatabaseUrl {
-    const SCHEMES: [&str; 2] = ["postgres", "postgresql"];
+impl Place for Database {
+    const SETTING: &str = "database";
+    const SCHEMES: &[&str] = &["postgres", "postgresql"];
+    const EXAMPLE: &str = "postgres://user:password@host/name";
+}
 
-    /// Where it is, on the network.
-    pub(crate) fn host(&self) -> (&str, u16) {
-        let host = self.0.host_str().unwrap_or("localhost");
-        (host, self.0.port().unwrap_or(5432))
-    }
+/// A server that carries messages between nodes, or several with commas between them.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Messages;
 
+impl Place for Messages {
+    const SETTING: &str = "bus";
+    const SCHEMES: &[&str] = &["redis", "rediss", "nats", "tls"];
+    const EXAMPLE: &str = "redis://host or nats://host";
+}
+
+/// Where it is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Location<P> {
+    url: Url,
+    place: PhantomData<P>,
+}
+
+impl<P> Location<P> {
     /// All of it, with the password.
     pub(crate) fn expose(&self) -> &str {
-        self.0.as_str()
+        self.url.as_str()
+    }
+}
+
+impl Location<Database> {
+    /// Where it is, on the network.
+    pub(crate) fn host(&self) -> (&str, u16) {
+        let host = self.url.host_str().unwrap_or("localhost");
+        (host, self.url.port().unwrap_or(5432))
     }
 }
 
@@ -35,26 +70,28 @@ fn shown(url: &Url) -> String {
     url.into()
 }
 
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&shown(&self.0))
+impl<P> fmt::Debug for Location<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.url))
     }
 }
 
-impl Serialize for DatabaseUrl {
+impl<P> Serialize for Location<P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&shown(&self.0))
+        serializer.serialize_str(&shown(&self.url))
     }
 }
 
-impl<'de> Deserialize<'de> for DatabaseUrl {
+impl<'de, P: Place> Deserialize<'de> for Location<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let url = Url::parse(&text).ok();
-        let url = url.filter(|url| Self::SCHEMES.contains(&url.scheme()));
-        // Without the text: it may hold a password.
-        let what = "database must be like postgres://user:password@host/name";
-        url.map(Self).ok_or_else(|| D::Error::custom(what))
+        let url = url.filter(|url| P::SCHEMES.contains(&url.scheme()));
+        let place = PhantomData;
+        url.map(|url| Self { url, place }).ok_or_else(|| {
+            // Without the text: it may hold a password.
+            D::Error::custom(format!("{} must be like {}", P::SETTING, P::EXAMPLE))
+        })
     }
 }
 
@@ -62,7 +99,11 @@ impl<'de> Deserialize<'de> for DatabaseUrl {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<DatabaseUrl, serde_json::Error> {
+    fn parse(text: &str) -> Result<Location<Database>, serde_json::Error> {
+        serde_json::from_value(text.into())
+    }
+
+    fn parse_bus(text: &str) -> Result<Location<Messages>, serde_json::Error> {
         serde_json::from_value(text.into())
     }
 
@@ -95,6 +136,21 @@ mod tests {
             "redis://localhost",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        for good in [
+            "redis://localhost",
+            "rediss://u:p@host:1/0",
+            "nats://a",
+            "tls://a:4222",
+        ] {
+            assert!(parse_bus(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "localhost:6379",
+            "postgres://localhost/motet",
+            "http://localhost",
+        ] {
+            assert!(parse_bus(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,14 +1,19 @@
 //! Several nodes on one PostgreSQL database.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use motet_model::NodeId;
 use motet_testing::Schema;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::{Heard, PATIENCE, Peer, Server, data_dir, make_user, motet};
+use crate::support::{Client, Heard, PATIENCE, Peer, Server, data_dir, make_user, motet};
 
 /// A node that keeps nothing in its data directory.
 fn node(data: &Path, schema: &Schema) -> Server {
@@ -239,5 +244,122 @@ async fn each_node_does_its_part() {
     for server in [&gateway, &api, &worker] {
         assert_eq!(status(server, "/healthz"), 200);
         assert_eq!(status(server, "/readyz"), 200);
+    }
+}
+
+/// What the tests' buses are, with names of their own on them.
+fn buses() -> [Vec<String>; 2] {
+    let prefix = format!("test-{:016x}", RandomState::new().build_hasher().finish());
+    let at = |variable: &str, usual: &str| {
+        let url = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+        ["--bus", &url, "--bus-prefix", &prefix].map(ToOwned::to_owned)
+    };
+    [
+        at("MOTET_TEST_REDIS", "redis://127.0.0.1:6379").into(),
+        at("MOTET_TEST_NATS", "nats://127.0.0.1:4222").into(),
+    ]
+}
+
+/// Two nodes of one database.
+fn pair(data: &Path, schema: &Schema, flags: &[String]) -> [Server; 2] {
+    let url = schema.url();
+    let mut all = vec!["--database", &url];
+    all.extend(flags.iter().map(String::as_str));
+    [Server::start(data, &all), Server::start(data, &all)]
+}
+
+/// Two people who write at once, each on a node of their own, see the same in the end.
+async fn write_together(nodes: &[Server; 2]) {
+    const EDITS: u64 = 20;
+    let ada = nodes[0].register("ada");
+    let document = nodes[0].create(&ada);
+    let (mut a, _) = nodes[0].join(&ada, &document, "a").await;
+    let (mut b, _) = nodes[1].join(&ada, &document, "b").await;
+    let write = async |client: &mut Client, letter: &str| {
+        let (mut revision, mut seq) = (0, 0);
+        while revision < 2 * EDITS {
+            if seq < EDITS {
+                seq += 1;
+                client
+                    .submit(seq, revision, json!([{ "insert": letter }]))
+                    .await;
+            }
+            // Its own edit first, then the rest of what the other writes.
+            loop {
+                let Heard::Message(message) = client.next().await else {
+                    panic!("closed");
+                };
+                match message["type"].as_str() {
+                    Some("ack") => {
+                        revision = message["revision"].as_u64().unwrap();
+                        break;
+                    }
+                    Some("operation") => {
+                        revision = message["revision"].as_u64().unwrap();
+                        if seq == EDITS && revision == 2 * EDITS {
+                            break;
+                        }
+                    }
+                    Some("error") => panic!("{message}"),
+                    _ => {}
+                }
+            }
+        }
+    };
+    tokio::join!(write(&mut a, "a"), write(&mut b, "b"));
+    let [(revision, text), other] = nodes.each_ref().map(|node| node.document(&ada, &document));
+    assert_eq!((revision, &text), (other.0, &other.1));
+    assert_eq!(revision, 2 * EDITS);
+    assert_eq!(text.matches('a').count(), 20);
+    assert_eq!(text.matches('b').count(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_write_together_on_two_nodes() {
+    for flags in buses().into_iter().chain([Vec::new()]) {
+        let (data, schema) = (data_dir(), Schema::new().await);
+        write_together(&pair(data.path(), &schema, &flags)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_see_each_other_on_two_nodes() {
+    for flags in buses() {
+        let (data, schema) = (data_dir(), Schema::new().await);
+        let mut nodes = pair(data.path(), &schema, &flags);
+        let ada = nodes[0].register("ada");
+        let ben = nodes[0].register("ben");
+        let document = nodes[0].create(&ada);
+        nodes[0].grant(&ada, &document, "ben", "editor");
+        let (mut here, _) = nodes[0].join(&ada, &document, "here").await;
+        let (mut there, _) = nodes[1].join(&ben, &document, "there").await;
+        let text = json!([{ "insert": "Hello" }]);
+        here.submit(1, 0, text).await;
+        there.expect("operation").await;
+        let cursor = json!({ "type": "cursor_update", "position": 3 });
+        there.send(&cursor).await;
+        let shown = |message: &Value| {
+            let lists = [&message["joined"], &message["updated"]];
+            let all = lists.into_iter().filter_map(Value::as_array).flatten();
+            all.into_iter()
+                .any(|it| it["userId"] == ben.id.as_str() && it["head"] == 3)
+        };
+        loop {
+            let message = here.expect("presence_update").await;
+            if shown(&message) {
+                break;
+            }
+        }
+        // A node that goes says so.
+        nodes[1].terminate();
+        loop {
+            let message = here.expect("presence_update").await;
+            if message["left"]
+                .as_array()
+                .is_some_and(|left| !left.is_empty())
+            {
+                break;
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
+use motet_bus::LocalBus;
 use motet_catalog::{Actor, AuditAction, Catalog, Kind, NewDocument, NewUser};
 use motet_document::Start;
 use motet_log::SqliteLog;
@@ -69,7 +70,7 @@ impl Stage {
             clock.clone(),
         );
         let collab = Collab::new(
-            NodeId::from_bytes([1; 16]),
+            LocalBus::alone(NodeId::from_bytes([1; 16])).into(),
             Arc::new(
                 SqliteLog::open(&folder.path().join("log.db"))
                     .unwrap()

@@ -24,7 +24,10 @@ use super::{
     Room, RoomError,
     replay::{STEPS_PER_REPLAY, off_async_threads},
 };
-use crate::{collab::registry::Registry, entropy};
+use crate::{
+    collab::{hints::Hint, registry::Registry},
+    entropy,
+};
 
 /// How long a log may fail before the document is closed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -203,15 +206,20 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
 
     /// The plan's changes are durable up to `head`: now everybody is told.
     fn publish(&mut self, plan: Plan, head: Revision, now_ms: u64) {
-        let changed = head > plan.base();
+        let (base, changed) = (plan.base(), head > plan.base());
         for (session, revision) in plan.authors() {
             if let Some(feed) = self.feeds.get_mut(&session) {
                 feed.changed(revision);
             }
         }
+        let changes = self.link.is_shared().then(|| plan.changes());
         let events = self.document.commit(plan, head);
         self.deliver(events);
         if changed {
+            self.signals.reached(head);
+            if let Some(changes) = changes {
+                self.link.say(&Hint::Changes(base, changes));
+            }
             self.touch(now_ms);
             self.unindexed_since_ms.get_or_insert(now_ms);
             if head.since(self.checkpoint) >= limits::CHECKPOINT_CHANGES {
@@ -255,6 +263,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     fn follow(&mut self, changes: Vec<Change>) -> Result<(), RoomError> {
         let work = changes.len() as u64 * STEPS_PER_REPLAY;
         let events = off_async_threads(work, || self.document.follow(changes))?;
+        self.signals.reached(self.document.head());
         self.deliver(events);
         Ok(())
     }

@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use motet_bus::LocalBus;
 use motet_document::{Access, Member, Start};
 use motet_log::MemoryLog;
-use motet_model::{Change, Checkpoint};
+use motet_model::{Change, Checkpoint, NodeId};
 use tokio::sync::Notify;
 
 use super::*;
@@ -113,6 +114,7 @@ async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Ar
         log: Arc::new(log),
         catalog,
         clock: Arc::new(SystemClock),
+        bus: Arc::new(LocalBus::alone(NodeId::from_bytes([1; 16])).into()),
         settings: Settings::default(),
         reconciling: Arc::new(Semaphore::new(1)),
         indexing: Arc::new(Semaphore::new(1)),

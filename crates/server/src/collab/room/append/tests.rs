@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
+use motet_bus::{Bus, LocalBus, LocalHub, Topic};
 use motet_catalog::Catalog;
 use motet_crdt::{Options, Replica, StateVector, Version};
 use motet_document::{Access, Command, Document, Event, Member, Settings, Start, Submission};
 use motet_log::{DocumentLog, LogError, MemoryLog};
-use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, UserId};
+use motet_model::{Change, Checkpoint, ClientId, DocumentId, NodeId, Revision, SessionId, UserId};
 use motet_protocol::ErrorCode;
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
@@ -25,6 +26,7 @@ use tokio::{
 use crate::{
     clock::SystemClock,
     collab::{
+        hints::Hint,
         outbox::{End, Feed, Outbox},
         registry::{Registry, RoomSender},
         room::{Request, Shared},
@@ -208,6 +210,8 @@ fn submit(session: SessionId, seq: u64, base: Revision, text: &str) -> Command {
 struct Node {
     _dir: tempfile::TempDir,
     room: RoomSender,
+    /// The bus as another node has it.
+    other: LocalBus,
 }
 
 /// A session, and what it was told.
@@ -230,10 +234,12 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("catalog.db");
         let catalog = Catalog::open_sqlite(&file);
+        let hub = LocalHub::default();
         let registry = Registry::new(Shared {
             log,
             catalog: catalog.await.unwrap(),
             clock: Arc::new(SystemClock),
+            bus: Arc::new(hub.join(NodeId::from_bytes([1; 16])).into()),
             settings: Settings {
                 shared: true,
                 ..Settings::default()
@@ -242,7 +248,12 @@ impl Node {
             indexing: Arc::new(Semaphore::new(1)),
         });
         let room = registry.open(ID).unwrap();
-        Self { _dir: dir, room }
+        let other = hub.join(NodeId::from_bytes([2; 16]));
+        Self {
+            _dir: dir,
+            room,
+            other,
+        }
     }
 
     async fn join(&self, n: u8, start: Start) -> Guest {
@@ -275,8 +286,13 @@ impl Node {
         let changes = log.changes().await.into_iter();
         let said = usize::try_from(through - base).unwrap();
         let changes = changes.skip(usize::try_from(base).unwrap()).take(said);
-        let hint = Request::Follow(Revision::new(base), changes.collect(), None);
-        self.room.send(hint).await.unwrap();
+        self.say(&Hint::Changes(Revision::new(base), changes.collect()));
+    }
+
+    /// Another node says this.
+    fn say(&self, hint: &Hint) {
+        let said = self.other.publish(Topic::Document(ID), hint.encode(ID));
+        said.unwrap();
     }
 
     async fn text(&self) -> (Revision, String) {
@@ -519,8 +535,7 @@ async fn what_is_lost_on_the_way_is_read_from_the_log() {
     node.hear(&log, 3, 4).await;
     guest.until(|it| it.sent == [1, 2, 3, 4]).await;
     // Of what nobody has appended nothing comes.
-    let hint = Request::Follow(Revision::new(9), log.changes().await, None);
-    node.room.send(hint).await.unwrap();
+    node.say(&Hint::Changes(Revision::new(9), log.changes().await));
     assert_eq!(node.text().await.0.get(), 4);
     assert_eq!(guest.take(), None);
     assert_eq!(guest.sent, [1, 2, 3, 4]);

@@ -331,7 +331,10 @@ fn the_trail_is_read_by_administrators_and_owners_page_by_page() {
         path = format!("/api/v1/audit?limit=2&cursor={cursor}");
     }
     let all = page(&server, &root, "/api/v1/audit?limit=100");
-    assert_eq!(json!(paged), all["entries"]);
+    // What was refused before may have been noted while the pages were read.
+    let all = all["entries"].as_array().unwrap().iter();
+    let all: Vec<_> = all.skip_while(|row| **row != paged[0]).cloned().collect();
+    assert_eq!(paged, all);
     let names: Vec<_> = paged.iter().map(|row| row["userName"].as_str()).collect();
     assert!(!names.contains(&Some("other")), "{names:?}");
     let own = page(&server, &other, "/api/v1/audit?limit=100");

@@ -8,10 +8,10 @@ CREATE TABLE signing_keys (
     seed      TEXT   NOT NULL
 );
 
--- Which node does a job that is done by one at a time, and until when nobody else takes it.
+-- Who does a job that is done by one at a time, and until when nobody else takes it.
 CREATE TABLE claims (
     job      TEXT   NOT NULL PRIMARY KEY,
-    node_id  TEXT   NOT NULL,
+    holder   TEXT   NOT NULL,
     until_ms BIGINT NOT NULL
 );
 

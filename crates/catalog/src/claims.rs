@@ -9,7 +9,7 @@ use motet_model::NodeId;
 use crate::{Catalog, CatalogError, database::Database, stored};
 
 impl Catalog {
-    /// Claims a job for `node` until `until_ms`, or keeps it for longer. Whether the node has it.
+    /// Claims a job for `holder` until `until_ms`, or keeps it for longer. Whether it has it.
     ///
     /// # Errors
     ///
@@ -17,7 +17,7 @@ impl Catalog {
     pub async fn claim(
         &self,
         job: &str,
-        node: NodeId,
+        holder: NodeId,
         now_ms: u64,
         until_ms: u64,
     ) -> Result<bool, CatalogError> {
@@ -25,12 +25,12 @@ impl Catalog {
             return Ok(true);
         }
         let claimed = sqlx::query(
-            "INSERT INTO claims (job, node_id, until_ms) VALUES ($1, $2, $3)
-             ON CONFLICT (job) DO UPDATE SET node_id = excluded.node_id, until_ms = excluded.until_ms
-             WHERE claims.node_id = excluded.node_id OR claims.until_ms <= $4",
+            "INSERT INTO claims (job, holder, until_ms) VALUES ($1, $2, $3)
+             ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
+             WHERE claims.holder = excluded.holder OR claims.until_ms <= $4",
         )
         .bind(job)
-        .bind(node.to_string())
+        .bind(holder.to_string())
         .bind(stored(until_ms))
         .bind(stored(now_ms))
         .execute(&self.pool)
@@ -38,18 +38,18 @@ impl Catalog {
         Ok(claimed.rows_affected() > 0)
     }
 
-    /// Lets others have the job, if it is the node's.
+    /// Lets others have the job, if it is the holder's.
     ///
     /// # Errors
     ///
     /// `Unavailable`: others have it when its time is over.
-    pub async fn release(&self, job: &str, node: NodeId) -> Result<(), CatalogError> {
+    pub async fn release(&self, job: &str, holder: NodeId) -> Result<(), CatalogError> {
         if self.database == Database::Sqlite {
             return Ok(());
         }
-        sqlx::query("DELETE FROM claims WHERE job = $1 AND node_id = $2")
+        sqlx::query("DELETE FROM claims WHERE job = $1 AND holder = $2")
             .bind(job)
-            .bind(node.to_string())
+            .bind(holder.to_string())
             .execute(&self.pool)
             .await?;
         Ok(())

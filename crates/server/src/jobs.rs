@@ -3,12 +3,14 @@
 //! A node that dies leaves its claim behind for at most [`CLAIM_MS`]. One that is stopped for longer may
 //! go on beside another when it wakes up; what is done under a claim is harmless then, and only done twice.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use motet_catalog::{Catalog, CatalogError};
-use motet_model::{Clock, NodeId};
+use motet_model::{Clock, DocumentId, NodeId};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::entropy;
 
 /// How long a claim lasts that is not renewed.
 const CLAIM_MS: u64 = 60_000;
@@ -16,8 +18,9 @@ const CLAIM_MS: u64 = 60_000;
 /// How often a claim is renewed.
 const RENEWAL: Duration = Duration::from_secs(20);
 
-/// How long one who waits for a job lies in wait between two attempts.
-const ATTEMPTS: Duration = Duration::from_millis(200);
+/// How long one who waits for a job pauses between two attempts, at first and in the end.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// A job of which there is one for all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +31,17 @@ pub(crate) enum Job {
     Housekeeping,
     /// Telling search what it missed.
     Indexing,
+    /// Changing what the catalog says of a document.
+    Change(DocumentId),
 }
 
 impl Job {
-    const fn name(self) -> &'static str {
+    fn name(self) -> Cow<'static, str> {
         match self {
-            Self::Erasures => "erasures",
-            Self::Housekeeping => "housekeeping",
-            Self::Indexing => "indexing",
+            Self::Erasures => "erasures".into(),
+            Self::Housekeeping => "housekeeping".into(),
+            Self::Indexing => "indexing".into(),
+            Self::Change(id) => format!("change {id}").into(),
         }
     }
 }
@@ -66,7 +72,9 @@ impl Jobs {
     ///
     /// `Unavailable`.
     pub(crate) async fn claim(&self, job: Job) -> Result<Option<Claim>, CatalogError> {
-        if !self.claim_for(job, CLAIM_MS).await? {
+        // Another one for each claim: giving one back must not end the next one of the same node.
+        let holder = NodeId::new(self.clock.now_ms(), entropy::bytes());
+        if !self.claim_as(holder, job, CLAIM_MS).await? {
             return Ok(None);
         }
         let over = CancellationToken::new();
@@ -74,13 +82,13 @@ impl Jobs {
         let jobs = self.clone();
         tokio::spawn(async move {
             while over.run_until_cancelled(sleep(RENEWAL)).await.is_some() {
-                match jobs.claim_for(job, CLAIM_MS).await {
+                match jobs.claim_as(holder, job, CLAIM_MS).await {
                     Ok(true) => {}
                     Ok(false) => tracing::warn!(?job, "another node has taken the job over"),
                     Err(error) => tracing::warn!(?job, %error, "a claim was not renewed"),
                 }
             }
-            if let Err(error) = jobs.catalog.release(job.name(), jobs.node).await {
+            if let Err(error) = jobs.catalog.release(&job.name(), holder).await {
                 tracing::debug!(?job, %error, "a claim was not given back; it ends by itself");
             }
         });
@@ -93,11 +101,13 @@ impl Jobs {
     ///
     /// `Unavailable`.
     pub(crate) async fn wait_for(&self, job: Job) -> Result<Claim, CatalogError> {
+        let mut pause = PAUSE_MIN;
         loop {
             if let Some(claim) = self.claim(job).await? {
                 return Ok(claim);
             }
-            sleep(ATTEMPTS).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
@@ -108,14 +118,14 @@ impl Jobs {
     /// `Unavailable`.
     pub(crate) async fn once_in(&self, job: Job, time: Duration) -> Result<bool, CatalogError> {
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.claim_for(job, time_ms).await
+        self.claim_as(self.node, job, time_ms).await
     }
 
-    async fn claim_for(&self, job: Job, time_ms: u64) -> Result<bool, CatalogError> {
+    async fn claim_as(&self, holder: NodeId, job: Job, time_ms: u64) -> Result<bool, CatalogError> {
         let now_ms = self.clock.now_ms();
         let until_ms = now_ms.saturating_add(time_ms);
         self.catalog
-            .claim(job.name(), self.node, now_ms, until_ms)
+            .claim(&job.name(), holder, now_ms, until_ms)
             .await
     }
 }

@@ -124,7 +124,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         limits: RequestLimits::new(&config),
         listed_limits: limits::limits(&config),
         documents_per_user_max: config.documents_per_user_max,
-        turns: http::Turns::new(),
+        turns: http::Turns::new(jobs.clone()),
         guests_per_link_max: config.guests_per_link_max,
         trash_ms: Some(config.trash_days * DAY_MS).filter(|trash_ms| *trash_ms > 0),
         guest_ms: Some(config.guest_days * DAY_MS).filter(|guest_ms| *guest_ms > 0),

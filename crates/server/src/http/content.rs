@@ -248,7 +248,7 @@ pub(super) async fn edit(
         .map_err(|error| ApiError::invalid(format!("changes: {error}")))?;
     // Until the edit is made: of a rename and an edit with the same tag one is refused.
     let _turn = match conditions.are_given() {
-        true => Some(app.turns.take(id).await),
+        true => Some(app.turns.take(id).await?),
         false => None,
     };
     if conditions.are_given() {

@@ -392,7 +392,7 @@ pub(super) async fn change(
     let role = organization_role.map(|role| role.as_deref().map(given_role).transpose());
     let role = role.transpose()?;
     to_the_end(async move {
-        let _turn = app.turns.take(id).await;
+        let _turn = app.turns.take(id).await?;
         hold(&app, &caller, id, &conditions).await?;
         let actor = &caller.actor;
         if let Some(title) = title {
@@ -468,7 +468,7 @@ pub(super) async fn delete(
     };
     app.may(&caller, action, id).await?;
     to_the_end(async move {
-        let _turn = app.turns.take(id).await;
+        let _turn = app.turns.take(id).await?;
         hold(&app, &caller, id, &conditions).await?;
         if permanent {
             app.collab.delete(&caller.actor, id).await?;

@@ -19,7 +19,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use utoipa::IntoParams;
 
 use super::{ApiError, App};
-use crate::auth::hex;
+use crate::{
+    auth::hex,
+    jobs::{Claim, Job, Jobs},
+};
 
 /// Of how many documents changes can be made at a time that depend on a tag.
 const TURNS: usize = 64;
@@ -111,18 +114,34 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// Changes of one document, one after the other: so that what was looked at is what is changed.
-pub(crate) struct Turns(Vec<Mutex<()>>);
+/// Changes of one document, one after the other, on all nodes: so that what was looked at is what is changed.
+pub(crate) struct Turns {
+    here: Vec<Mutex<()>>,
+    jobs: Jobs,
+}
+
+/// One's turn, until it is dropped.
+pub(super) struct Turn<'a> {
+    _everywhere: Claim,
+    _here: MutexGuard<'a, ()>,
+}
 
 impl Turns {
-    pub(crate) fn new() -> Self {
-        Self((0..TURNS).map(|_| Mutex::default()).collect())
+    pub(crate) fn new(jobs: Jobs) -> Self {
+        Self {
+            here: (0..TURNS).map(|_| Mutex::default()).collect(),
+            jobs,
+        }
     }
 
     /// Waits for those before.
-    pub(super) async fn take(&self, id: DocumentId) -> MutexGuard<'_, ()> {
+    pub(super) async fn take(&self, id: DocumentId) -> Result<Turn<'_>, ApiError> {
         // The last byte is random.
         let [.., last] = id.to_bytes();
-        self.0[usize::from(last) % TURNS].lock().await
+        let here = self.here[usize::from(last) % TURNS].lock().await;
+        Ok(Turn {
+            _everywhere: self.jobs.wait_for(Job::Change(id)).await?,
+            _here: here,
+        })
     }
 }

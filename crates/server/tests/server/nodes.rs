@@ -363,3 +363,31 @@ async fn people_see_each_other_on_two_nodes() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_of_those_who_saw_the_same_changes_it() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let nodes = [node(data.path(), &schema), node(data.path(), &schema)];
+    let ada = nodes[0].register("ada");
+    let document = nodes[0].create(&ada);
+    let path = format!("/api/v1/documents/{document}");
+    let bearer = ("authorization", format!("Bearer {}", ada.token));
+    for round in 0..5 {
+        let (_, headers, _) = nodes[0].raw("GET", &path, std::slice::from_ref(&bearer), None);
+        let tag = headers["etag"].to_str().unwrap().to_owned();
+        let headers = [bearer.clone(), ("if-match", tag)];
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..6)
+                .map(|n| {
+                    let (node, headers, path) = (&nodes[n % 2], &headers, &path);
+                    let body = json!({ "title": format!("Title {round} {n}") }).to_string();
+                    scope.spawn(move || node.raw("PATCH", path, headers, Some(&body)).0)
+                })
+                .collect();
+            all.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        let mut sorted = statuses;
+        sorted.sort_unstable();
+        assert_eq!(sorted, [200, 412, 412, 412, 412, 412]);
+    }
+}

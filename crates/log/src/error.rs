@@ -41,6 +41,15 @@ pub enum LogError {
         /// The newest that is understood.
         supported: u32,
     },
+    /// An earlier program wrote this, and it is open only to read. Let this program open it to write once,
+    /// which brings it up to date.
+    #[error("stored format {found} is older than {supported}, which this program writes")]
+    OlderFormat {
+        /// What was found.
+        found: u32,
+        /// What it would be brought up to.
+        supported: u32,
+    },
     /// Another process uses this store. Stop that one, or choose another data directory.
     #[error("{path} is in use by another process")]
     InUse {

@@ -505,3 +505,45 @@ async fn nothing_of_a_deleted_document_is_in_the_tables() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn to_read_only() {
+    let schema = Schema::new().await;
+    let settings = PostgresSettings::default;
+    let missing = PostgresLog::open_to_read(&schema.url(), settings()).await;
+    assert!(matches!(missing, Err(LogError::Unavailable { .. })));
+    let log = open(&schema).await;
+    log.append(ID, Revision::ZERO, vec![change(1)])
+        .await
+        .unwrap();
+    let url = schema.url();
+    let reader = PostgresLog::open_to_read(&url, short(500, 1_000));
+    let reader = reader.await.unwrap();
+    assert_eq!(read(&reader, ID).await, [change(1)]);
+    let refused = [
+        reader.append(ID, revision(1), vec![change(2)]).await.err(),
+        reader.delete(ID).await.err(),
+    ];
+    for error in refused {
+        assert!(
+            matches!(error, Some(LogError::Unavailable { .. })),
+            "{error:?}"
+        );
+    }
+    assert_eq!(read(&log, ID).await, [change(1)]);
+    for (change, newer) in [
+        (
+            "INSERT INTO log_migrations SELECT 99, description, installed_on, success, checksum,
+          execution_time FROM log_migrations LIMIT 1",
+            true,
+        ),
+        ("DELETE FROM log_migrations", false),
+    ] {
+        schema.execute(change).await;
+        match PostgresLog::open_to_read(&schema.url(), settings()).await {
+            Err(LogError::NewerFormat { found: 99, .. }) => assert!(newer),
+            Err(LogError::OlderFormat { found: 0, .. }) => assert!(!newer),
+            other => panic!("{other:?}"),
+        }
+    }
+}

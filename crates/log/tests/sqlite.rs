@@ -114,6 +114,44 @@ async fn one_process_at_a_time() {
     open(&folder).unwrap();
 }
 
+/// Neither the other process writes nor this one.
+#[tokio::test]
+async fn alone_to_read() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("log.db");
+    let missing = SqliteLog::open_alone_to_read(&file);
+    assert!(matches!(missing, Err(LogError::Unavailable { .. })));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let log = open(&folder).unwrap();
+    log.append(ID, Revision::ZERO, vec![change(1)])
+        .await
+        .unwrap();
+    let used = SqliteLog::open_alone_to_read(&file);
+    assert!(matches!(used, Err(LogError::InUse { .. })));
+    drop(log);
+    let before = std::fs::read(&file).unwrap();
+    let log = SqliteLog::open_alone_to_read(&file).unwrap();
+    assert!(matches!(open(&folder), Err(LogError::InUse { .. })));
+    let read = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap();
+    assert_eq!(read, [change(1)]);
+    let refused = log.append(ID, Revision::new(1), vec![change(2)]).await;
+    assert!(matches!(refused, Err(LogError::Unavailable { .. })));
+    drop(log);
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    for (version, newer) in [(0, false), (99, true)] {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection
+            .pragma_update(None, "user_version", version)
+            .unwrap();
+        drop(connection);
+        match SqliteLog::open_alone_to_read(&file).unwrap_err() {
+            LogError::NewerFormat { found: 99, .. } => assert!(newer),
+            LogError::OlderFormat { found: 0, .. } => assert!(!newer),
+            error => panic!("{error}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn damage_is_found() {
     let damages = [

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 use sqlx::{
-    ConnectOptions, Row,
+    Row,
     postgres::{PgConnectOptions, PgRow},
 };
 use uuid::Uuid;
@@ -88,17 +88,29 @@ impl PostgresLog {
     ///
     /// `NewerFormat`: a later program has been there. `Unavailable`: the database cannot be used.
     pub async fn open(url: &str, settings: PostgresSettings) -> Result<Self, LogError> {
-        let options: PgConnectOptions = url
-            .parse()
-            .map_err(|error: sqlx::Error| Failure::from(error).unavailable())?;
-        let options = options.disable_statement_logging();
+        let options = schema::options(url)?;
         schema::migrate(&options).await?;
-        Ok(Self {
-            lanes: Lanes::start(&options, &settings),
-            pool: Pool::new(options.clone(), &settings),
+        Ok(Self::with(options, &settings))
+    }
+
+    /// Opens the log only to read. Nothing in the database is changed; whatever would change it is refused.
+    ///
+    /// # Errors
+    ///
+    /// `NewerFormat`, `OlderFormat`. `Unavailable`: the database cannot be used, or has no log.
+    pub async fn open_to_read(url: &str, settings: PostgresSettings) -> Result<Self, LogError> {
+        let options = schema::options(url)?.options([("default_transaction_read_only", "on")]);
+        schema::check(&options).await?;
+        Ok(Self::with(options, &settings))
+    }
+
+    fn with(options: PgConnectOptions, settings: &PostgresSettings) -> Self {
+        Self {
+            lanes: Lanes::start(&options, settings),
+            pool: Pool::new(options.clone(), settings),
             answer_timeout: settings.answer_timeout,
             options,
-        })
+        }
     }
 
     /// Removes from the tables what was deleted, so that no statement finds it; appends go on meanwhile.

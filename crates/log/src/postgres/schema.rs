@@ -1,6 +1,6 @@
 //! Connections, what they are set to, and the tables.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, Row,
@@ -31,6 +31,19 @@ const SESSION: &str = "
     SELECT pg_is_in_recovery(), set_config('synchronous_commit',
         CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
         false)";
+
+/// How to connect to the database at `url`.
+pub(super) fn options(url: &str) -> Result<PgConnectOptions, LogError> {
+    let options: PgConnectOptions = url
+        .parse()
+        .map_err(|error: sqlx::Error| Failure::from(error).unavailable())?;
+    // The name by which the database lists this program.
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("motet-log"),
+    };
+    Ok(options.disable_statement_logging())
+}
 
 /// Connects for statements of the log.
 pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Failure> {
@@ -73,15 +86,14 @@ pub(super) async fn migrate(options: &PgConnectOptions) -> Result<(), LogError> 
             "PostgreSQL runs with fsync = off: a loss of power loses what was acknowledged"
         );
     }
-    let mut migrator: Migrator = sqlx::migrate!("migrations/postgres");
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    let migrator = migrator();
     let migrated = timeout(MIGRATION_TIMEOUT, migrator.run(&pool)).await;
     let migrated = migrated.map_err(|_| Failure::timeout().unavailable())?;
-    let supported = migrator.iter().map(|it| it.version).max().unwrap_or(0);
+    let supported = latest(&migrator);
     migrated.map_err(|error| match error {
         MigrateError::VersionMissing(found) if found > supported => LogError::NewerFormat {
-            found: found.try_into().unwrap_or(u32::MAX),
-            supported: supported.try_into().unwrap_or(u32::MAX),
+            found: format(found),
+            supported: format(supported),
         },
         error => LogError::Unavailable {
             detail: error.to_string(),
@@ -89,6 +101,48 @@ pub(super) async fn migrate(options: &PgConnectOptions) -> Result<(), LogError> 
     })?;
     pool.close().await;
     Ok(())
+}
+
+/// Whether the tables are those of this program.
+pub(super) async fn check(options: &PgConnectOptions) -> Result<(), LogError> {
+    let failed = |error: sqlx::Error| Failure::from(error).unavailable();
+    let mut connection = connect(options).await.map_err(Failure::unavailable)?;
+    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(MIGRATIONS_TABLE)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if !there {
+        return Err(LogError::Unavailable {
+            detail: "the database has none".to_owned(),
+        });
+    }
+    let found: i64 = sqlx::query_scalar("SELECT COALESCE(max(version), 0) FROM log_migrations")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    let _closed = connection.close().await;
+    let (found, supported) = (format(found), format(latest(&migrator())));
+    match found.cmp(&supported) {
+        Ordering::Greater => Err(LogError::NewerFormat { found, supported }),
+        Ordering::Less => Err(LogError::OlderFormat { found, supported }),
+        Ordering::Equal => Ok(()),
+    }
+}
+
+fn migrator() -> Migrator {
+    let mut migrator: Migrator = sqlx::migrate!("migrations/postgres");
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator
+}
+
+/// The last step.
+fn latest(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|it| it.version).max().unwrap_or(0)
+}
+
+fn format(version: i64) -> u32 {
+    version.try_into().unwrap_or(u32::MAX)
 }
 
 /// Removes for good, from the tables, the rows that were deleted. Takes no lock that others wait for.

@@ -68,6 +68,27 @@ impl SqliteLog {
         self.writer.ask(|reply| Request::Scrub { reply }).await
     }
 
+    /// Opens the log in the file `path` only to read, and keeps everybody else from opening it to write
+    /// meanwhile. The log is not changed; whatever would change it is refused.
+    ///
+    /// # Errors
+    ///
+    /// `InUse`: another process has it open. `NewerFormat`, `OlderFormat`. `Unavailable`: the file is not
+    /// there, or cannot be used.
+    pub fn open_alone_to_read(path: &Path) -> Result<Self, LogError> {
+        if !path.is_file() {
+            return Err(LogError::Unavailable {
+                detail: format!("there is no file {}", path.display()),
+            });
+        }
+        let lock = lock(&path.with_extension("lock"))?;
+        schema::check(path)?;
+        Ok(Self {
+            _lock: Some(lock),
+            ..Self::open_to_read(path)
+        })
+    }
+
     /// A log for reading, which another process may have open for writing: whatever would change it is
     /// refused.
     #[must_use]

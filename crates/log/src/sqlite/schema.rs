@@ -1,6 +1,6 @@
 //! The tables, and how one file's are brought up to date.
 
-use std::{path::Path, time::Duration};
+use std::{cmp::Ordering, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -61,6 +61,19 @@ fn prepare(connection: &mut Connection) -> Result<Result<(), LogError>, rusqlite
     transaction.pragma_update(None, "user_version", supported)?;
     transaction.commit()?;
     Ok(Ok(()))
+}
+
+/// Whether the tables are those of this program.
+pub(super) fn check(path: &Path) -> Result<(), LogError> {
+    let found: u32 = open_reader(path)
+        .and_then(|it| it.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .map_err(|error| unavailable(&error))?;
+    let supported = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    match found.cmp(&supported) {
+        Ordering::Greater => Err(LogError::NewerFormat { found, supported }),
+        Ordering::Less => Err(LogError::OlderFormat { found, supported }),
+        Ordering::Equal => Ok(()),
+    }
 }
 
 /// Opens the file for reading.

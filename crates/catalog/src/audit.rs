@@ -327,7 +327,7 @@ async fn insert(
 }
 
 /// `($1, $2), ($3, $4)`: the places of so many rows of so many values.
-fn places(rows: usize, values: usize) -> String {
+pub(crate) fn places(rows: usize, values: usize) -> String {
     let row = |row: usize| {
         let places = (1..=values).map(|value| format!("${}", row * values + value));
         format!("({})", places.collect::<Vec<_>>().join(", "))

@@ -7,15 +7,17 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction,
     any::AnyPoolOptions,
     migrate::{Migration, Migrator},
 };
 
-use crate::{Catalog, CatalogError, search, users};
+use crate::{Catalog, CatalogError, copy, search, users};
 
 /// Connections to SQLite; few are needed, since it lets one write at a time.
 const SQLITE_CONNECTIONS_MAX: u32 = 8;
+/// Connections of who only reads.
+const READERS_MAX: u32 = 4;
 /// Connections of one node to PostgreSQL; its default is 100 for all nodes.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// How long a query waits for a connection, also while the database is being started.
@@ -30,8 +32,14 @@ const SESSION: &str = "
     SET lock_timeout = '10s';
     SET statement_timeout = '30s'";
 
+/// What every connection to a schema of PostgreSQL holds with all others, so that it can be told from other
+/// schemas of the same database whether anybody is there. Nobody waits for it.
+pub(crate) const PRESENCE: &str = "hashtextextended(current_schema() || ' catalog in use', 0)";
+
+/// The table of migrations in SQLite.
+pub(crate) const SQLITE_MIGRATIONS: &str = "_sqlx_migrations";
 /// The table of migrations in PostgreSQL, where others keep theirs beside it.
-const POSTGRES_MIGRATIONS: &str = "catalog_migrations";
+pub(crate) const POSTGRES_MIGRATIONS: &str = "catalog_migrations";
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +128,10 @@ impl Catalog {
             .idle_timeout(IDLE_TIMEOUT)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql(SESSION).execute(connection).await?;
+                    sqlx::raw_sql(SESSION).execute(&mut *connection).await?;
+                    let present = format!("SELECT pg_advisory_lock_shared({PRESENCE})");
+                    let present = sqlx::query(AssertSqlSafe(present));
+                    present.execute(connection).await?;
                     Ok(())
                 })
             })
@@ -135,6 +146,42 @@ impl Catalog {
         Ok(Self { pool, database })
     }
 
+    /// Opens the catalog at `location` (see [`open`](Self::open)) only to read. It is not changed, also not
+    /// brought up to date.
+    ///
+    /// # Errors
+    ///
+    /// `Outdated`. `NotFound`: there is none. `Unavailable`: it cannot be used, or a later program wrote it.
+    pub async fn open_to_read(location: &str) -> Result<Self, CatalogError> {
+        sqlx::any::install_default_drivers();
+        let (database, url) = if is_postgres(location) {
+            (Database::Postgres, named(location))
+        } else if Path::new(location).is_file() {
+            (Database::Sqlite, format!("sqlite://{location}?mode=ro"))
+        } else {
+            return Err(CatalogError::NotFound { what: "catalog" });
+        };
+        let pool = AnyPoolOptions::new()
+            .max_connections(READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    let settings: &[&str] = match database {
+                        Database::Sqlite => &["PRAGMA busy_timeout = 10000"],
+                        Database::Postgres => &[SESSION, "SET default_transaction_read_only = on"],
+                    };
+                    for settings in settings {
+                        sqlx::raw_sql(*settings).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await?;
+        check_migrations(&pool, database).await?;
+        Ok(Self { pool, database })
+    }
+
     /// Waits for queries under way, and closes the database.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -146,7 +193,7 @@ impl Catalog {
     }
 }
 
-fn is_postgres(location: &str) -> bool {
+pub(crate) fn is_postgres(location: &str) -> bool {
     location.starts_with("postgres://") || location.starts_with("postgresql://")
 }
 
@@ -155,8 +202,13 @@ fn named(url: &str) -> String {
     if url.contains("application_name=") {
         return url.to_owned();
     }
+    with_name(url, "motet-catalog")
+}
+
+/// The URL with this name, whichever else it has.
+pub(crate) fn with_name(url: &str, name: &str) -> String {
     let before = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{before}application_name=motet-catalog")
+    format!("{url}{before}application_name={name}")
 }
 
 /// Brings the tables up to date, and then what is made from them.
@@ -165,6 +217,33 @@ async fn migrate(pool: &AnyPool, database: Database) -> Result<(), CatalogError>
     migrated.map_err(|error| CatalogError::Unavailable(Box::new(error)))?;
     users::fold_names(pool, database).await?;
     search::prepare(pool, database).await
+}
+
+/// Whether the tables have been through the steps of this program, no less and no more.
+async fn check_migrations(pool: &AnyPool, database: Database) -> Result<(), CatalogError> {
+    let mut connection = pool.acquire().await?;
+    let table = match database {
+        Database::Sqlite => SQLITE_MIGRATIONS,
+        Database::Postgres => POSTGRES_MIGRATIONS,
+    };
+    if !copy::has_table(&mut connection, table).await? {
+        return Err(CatalogError::NotFound { what: "catalog" });
+    }
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT version FROM {table} WHERE success ORDER BY version"
+    )))
+    .fetch_all(&mut *connection)
+    .await?;
+    let found = rows.iter().map(|row| row.try_get::<i64, _>("version"));
+    let found: Vec<i64> = found.collect::<Result<_, _>>()?;
+    let known: Vec<_> = migrator(database).iter().map(|it| it.version).collect();
+    if found == known {
+        Ok(())
+    } else if found.iter().all(|version| known.contains(version)) {
+        Err(CatalogError::Outdated)
+    } else {
+        Err(CatalogError::Unavailable("a later program wrote it".into()))
+    }
 }
 
 fn migrator(database: Database) -> Migrator {

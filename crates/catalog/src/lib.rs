@@ -2,7 +2,7 @@
 //!
 //! SQL that every supported database takes, SQLite and PostgreSQL: one text for each query, portable
 //! types, `$1` for parameters. Which database it is, is said once, in [`Catalog::open`]; what differs
-//! between them is in `database`, `holds` and `search`.
+//! between them is in `database`, `holds`, `search` and `copy`.
 //!
 //! # Not here
 //!
@@ -14,6 +14,7 @@ mod answers;
 mod api_keys;
 mod audit;
 mod claims;
+mod copy;
 mod database;
 mod documents;
 mod erasures;
@@ -42,6 +43,7 @@ pub use action::AuditAction;
 pub use answers::{Answer, LOCK_MS, Turn};
 pub use api_keys::ApiKey;
 pub use audit::{Actor, AuditFilter, AuditRow, Entry, PastAct, Verification};
+pub use copy::{CopiedTable, CopyError};
 pub use documents::{Cursor, Document, DocumentFilter, NewDocument};
 pub use erasures::Erasure;
 pub use failures::Failures;
@@ -103,6 +105,10 @@ pub enum CatalogError {
     /// What a sign-in was based on does not hold any more. Sign in anew.
     #[error("the account has another password by now, or nobody may act with it")]
     SignInVoid,
+    /// Its tables are those of an earlier program, and it is open only to read. Let this program open it to
+    /// write once, which brings them up to date.
+    #[error("the catalog's tables are those of an earlier program")]
+    Outdated,
     /// The database cannot be used, or what it holds makes no sense. Retry later.
     #[error("the catalog is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -20,7 +20,7 @@ mod sqlite;
 mod tokens;
 
 use motet_model::{DocumentId, Revision, UserId};
-use sqlx::{AnyPool, AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row, any::AnyRow};
 
 use crate::{
     Catalog, CatalogError, Document, DocumentFilter,
@@ -112,6 +112,15 @@ pub(crate) async fn prepare(pool: &AnyPool, database: Database) -> Result<(), Ca
             .await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Fills the index with the documents that are there and their titles, in the transaction that has put them
+/// there in the place of others. In SQLite triggers have.
+pub(crate) async fn refill(connection: &mut AnyConnection) -> Result<(), CatalogError> {
+    match Database::of(connection) {
+        Database::Sqlite => Ok(()),
+        Database::Postgres => postgres::make(connection).await,
+    }
 }
 
 impl Catalog {

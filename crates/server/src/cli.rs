@@ -1,5 +1,6 @@
 //! The command line.
 
+mod migration;
 mod records;
 
 use std::{
@@ -55,6 +56,8 @@ enum Command {
     /// Check and read the audit trail
     #[command(subcommand)]
     Audit(records::AuditCommand),
+    /// Copy everything from one place to another, and compare
+    Migrate(migration::MigrateArgs),
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -197,6 +200,7 @@ impl Cli {
                 }
                 Command::User(UserCommand::Export(args)) => records::export(args).await,
                 Command::User(UserCommand::Erase(args)) => records::erase(args).await,
+                Command::Migrate(args) => migration::migrate(args).await,
                 Command::Audit(command) => records::audit(command).await,
                 Command::Organization(OrganizationCommand::Create(args)) => {
                     create_organization(args).await

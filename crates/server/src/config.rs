@@ -1,6 +1,7 @@
 //! Settings: defaults, then a TOML file, then `MOTET_…` from the environment, then flags.
 
 mod location;
+mod service;
 
 use std::{
     net::SocketAddr,
@@ -15,7 +16,10 @@ use figment::{
 use motet_model::limits;
 use serde::{Deserialize, Deserializer, Serialize, de::value::StrDeserializer};
 
-pub(crate) use self::location::{Database, Location, Messages};
+pub(crate) use self::{
+    location::Location,
+    service::{BusUrl, DatabaseUrl},
+};
 use crate::{
     auth::{IssuerSettings, ProviderSettings},
     http::{ImageSource, Network, Origin, ProxyHeaders},
@@ -45,9 +49,9 @@ pub(crate) struct Config {
     /// Where everything is kept, without a database.
     pub(crate) data_dir: PathBuf,
     /// Where people and documents are kept instead, for several nodes.
-    pub(crate) database: Option<Location<Database>>,
+    pub(crate) database: Option<DatabaseUrl>,
     /// What carries messages between the nodes of a database.
-    pub(crate) bus: Option<Location<Messages>>,
+    pub(crate) bus: Option<BusUrl>,
     /// What all names there begin with, so that several installations can share it.
     pub(crate) bus_prefix: String,
     /// Where other nodes reach this one, like `http://10.0.0.5:8080`. Without it, where it listens.

@@ -4,7 +4,7 @@
 //! documents, `auth/` passwords and tokens, `audit.rs` the queue of the audit trail, `refusals.rs` what it is told of what is refused,
 //! `export.rs` and `erasure.rs` what people may ask for of what is kept about them, `config.rs` the
 //! settings, `limits.rs` a list of all limits, `housekeeping.rs` what is done from time to time, `watch.rs` what the operator does meanwhile, `cli.rs`
-//! the commands.
+//! the commands, `migrate/` the one that moves everything elsewhere.
 //! `clock.rs` and `entropy.rs` are the only places that ask the system for time and randomness.
 
 pub mod audit;
@@ -20,6 +20,7 @@ mod housekeeping;
 mod http;
 mod jobs;
 mod limits;
+mod migrate;
 mod nodes;
 mod refusals;
 mod serve;

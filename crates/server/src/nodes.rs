@@ -28,7 +28,7 @@ use reqwest::{Client, redirect};
 use serde::de::DeserializeOwned;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Database, Location};
+use crate::config::DatabaseUrl;
 
 /// How often a node says that it is there.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -286,10 +286,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Bytes, reqwest::Error> {
 /// # Errors
 ///
 /// The system does not know the way there.
-pub(crate) fn reachable(
-    listen: SocketAddr,
-    database: &Location<Database>,
-) -> io::Result<SocketAddr> {
+pub(crate) fn reachable(listen: SocketAddr, database: &DatabaseUrl) -> io::Result<SocketAddr> {
     if !listen.ip().is_unspecified() {
         return Ok(listen);
     }

@@ -46,3 +46,31 @@ pub(crate) async fn open_log_to_read(config: &Config) -> Result<AnyLog, LogError
         log => log,
     }
 }
+
+/// An installation that is open only to read, and is not changed.
+pub(crate) struct Source {
+    pub(crate) catalog: Catalog,
+    pub(crate) log: AnyLog,
+}
+
+/// Opens everything only to read, and keeps servers out of a data directory meanwhile.
+///
+/// # Errors
+///
+/// What to tell the operator.
+pub(crate) async fn open_source(config: &Config) -> anyhow::Result<Source> {
+    let log = match &config.database {
+        Some(url) => PostgresLog::open_to_read(url.expose(), PostgresSettings::default())
+            .await
+            .map(AnyLog::from),
+        None => SqliteLog::open_alone_to_read(&config.document_log()).map(AnyLog::from),
+    };
+    let catalog = match &config.database {
+        Some(url) => Catalog::open_to_read(url.expose()).await,
+        None => Catalog::open_to_read(&config.catalog().display().to_string()).await,
+    };
+    Ok(Source {
+        log: log.context("cannot open the log of documents")?,
+        catalog: catalog.context("cannot open the catalog")?,
+    })
+}

@@ -1,97 +1,53 @@
-//! Where another service is: a URL that may hold a password, which is shown to nobody.
+//! Where an installation is kept.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, path::PathBuf};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use url::Url;
+use super::{Config, DatabaseUrl};
 
-/// What may be at such a place.
-pub(crate) trait Place {
-    /// The setting.
-    const SETTING: &str;
-    /// What its URL may begin with.
-    const SCHEMES: &[&str];
-    /// What it looks like.
-    const EXAMPLE: &str;
+/// Where an installation is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// A data directory.
+    Directory(PathBuf),
+    /// A PostgreSQL database.
+    Database(DatabaseUrl),
 }
 
-/// A PostgreSQL database.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Database;
+impl Location {
+    /// A URL is that of a database, anything else the path of a directory.
+    ///
+    /// # Errors
+    ///
+    /// What to tell the person who typed it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            let what =
+                "a location must be a data directory, or like postgres://user:password@host/name";
+            Err(what.to_owned())
+        } else if text.contains("://") {
+            Ok(Self::Database(text.parse()?))
+        } else {
+            Ok(Self::Directory(text.into()))
+        }
+    }
 
-impl Place for Database {
-    const SETTING: &str = "database";
-    const SCHEMES: &[&str] = &["postgres", "postgresql"];
-    const EXAMPLE: &str = "postgres://user:password@host/name";
-}
-
-/// A server that carries messages between nodes, or several with commas between them.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Messages;
-
-impl Place for Messages {
-    const SETTING: &str = "bus";
-    const SCHEMES: &[&str] = &["redis", "rediss", "nats", "tls"];
-    const EXAMPLE: &str = "redis://host or nats://host";
-}
-
-/// Where it is.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Location<P> {
-    url: Url,
-    place: PhantomData<P>,
-}
-
-impl<P> Location<P> {
-    /// All of it, with the password.
-    pub(crate) fn expose(&self) -> &str {
-        self.url.as_str()
+    /// The settings of a server there.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default();
+        match self {
+            Self::Directory(directory) => config.data_dir.clone_from(directory),
+            Self::Database(url) => config.database = Some(url.clone()),
+        }
+        config
     }
 }
 
-impl Location<Database> {
-    /// Where it is, on the network.
-    pub(crate) fn host(&self) -> (&str, u16) {
-        let host = self.url.host_str().unwrap_or("localhost");
-        (host, self.url.port().unwrap_or(5432))
-    }
-}
-
-/// The URL without what is secret in it: the password, and whatever stands in its query.
-fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() {
-        // A URL with a password has a host, so it takes another.
-        let _taken = url.set_password(Some("***"));
-    }
-    if url.query().is_some() {
-        url.set_query(Some("***"));
-    }
-    url.into()
-}
-
-impl<P> fmt::Debug for Location<P> {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.url))
-    }
-}
-
-impl<P> Serialize for Location<P> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&shown(&self.url))
-    }
-}
-
-impl<'de, P: Place> Deserialize<'de> for Location<P> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let url = Url::parse(&text).ok();
-        let url = url.filter(|url| P::SCHEMES.contains(&url.scheme()));
-        let place = PhantomData;
-        url.map(|url| Self { url, place }).ok_or_else(|| {
-            // Without the text: it may hold a password.
-            D::Error::custom(format!("{} must be like {}", P::SETTING, P::EXAMPLE))
-        })
+        match self {
+            Self::Directory(directory) => directory.display().fmt(f),
+            Self::Database(url) => url.fmt(f),
+        }
     }
 }
 
@@ -99,58 +55,17 @@ impl<'de, P: Place> Deserialize<'de> for Location<P> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Location<Database>, serde_json::Error> {
-        serde_json::from_value(text.into())
-    }
-
-    fn parse_bus(text: &str) -> Result<Location<Messages>, serde_json::Error> {
-        serde_json::from_value(text.into())
-    }
-
     #[test]
-    fn nobody_is_shown_a_password() {
-        let url = parse("postgres://ada:secret@db.example:5433/motet?password=secret").unwrap();
-        assert!(url.expose().contains("secret"));
-        let shown = [format!("{url:?}"), serde_json::to_string(&url).unwrap()];
-        for text in shown {
-            assert!(text.contains("ada:***@db.example:5433/motet"), "{text}");
-            assert!(!text.contains("secret"), "{text}");
-        }
-        let error = parse("mysql://ada:secret@db.example/motet").unwrap_err();
-        assert!(!error.to_string().contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn only_what_can_be_opened_is_taken() {
-        for good in [
-            "postgres://localhost/motet",
-            "postgresql:///motet?host=/run",
-        ] {
-            assert!(parse(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "",
-            "motet",
-            "./data",
-            "sqlite://motet.db",
-            "redis://localhost",
-        ] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-        for good in [
-            "redis://localhost",
-            "rediss://u:p@host:1/0",
-            "nats://a",
-            "tls://a:4222",
-        ] {
-            assert!(parse_bus(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "localhost:6379",
-            "postgres://localhost/motet",
-            "http://localhost",
-        ] {
-            assert!(parse_bus(bad).is_err(), "{bad}");
+    fn a_location_is_a_directory_or_a_database() {
+        let shown = |text: &str| Location::parse(text).map(|it| it.to_string());
+        assert_eq!(shown("./data"), Ok("./data".to_owned()));
+        assert_eq!(
+            shown("postgres://ada:secret@db.example/motet"),
+            Ok("postgres://ada:***@db.example/motet".to_owned())
+        );
+        for bad in ["", "mysql://ada:secret@db.example/motet", "postgres//:://"] {
+            let told = Location::parse(bad).unwrap_err();
+            assert!(!told.contains("secret"), "{told}");
         }
     }
 }

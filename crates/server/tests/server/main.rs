@@ -19,6 +19,7 @@ mod keys;
 mod kill;
 mod limits;
 mod malformed;
+mod migrate;
 mod nodes;
 mod offline;
 mod openapi;

@@ -268,3 +268,115 @@ fn add(sha: &mut Sha256, change: &Change) {
 fn size_bytes(change: &Change) -> u64 {
     (change.delta.len() + change.update.len()) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use motet_log::SqliteLog;
+    use motet_model::{Checkpoint, UserId};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ID: DocumentId = DocumentId::from_bytes([1; 16]);
+
+    fn open(folder: &TempDir, name: &str) -> AnyLog {
+        let path = folder.path().join(name).with_extension("db");
+        SqliteLog::open(&path).unwrap().into()
+    }
+
+    fn change(seq: u64) -> Change {
+        Change {
+            author: UserId::from_bytes([1; 16]),
+            client_id: "client".parse().unwrap(),
+            seq,
+            merged: false,
+            time_ms: seq,
+            delta: Bytes::from(seq.to_string()),
+            update: Bytes::new(),
+        }
+    }
+
+    async fn write(log: &AnyLog, after: u64, seqs: &[u64]) {
+        let changes = seqs.iter().copied().map(change).collect();
+        let appended = log.append(ID, Revision::new(after), changes).await;
+        appended.unwrap();
+    }
+
+    async fn put(log: &AnyLog, revision: u64, state: &'static str) {
+        let checkpoint = Checkpoint {
+            revision: Revision::new(revision),
+            state: state.into(),
+        };
+        log.put_checkpoint(ID, checkpoint).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn prefix() {
+        let folder = TempDir::new().unwrap();
+        let progress = Progress::default();
+        let source = open(&folder, "source");
+        write(&source, 0, &[1, 2, 3]).await;
+        put(&source, 3, "state").await;
+        let mut logs = Logs::new(source, open(&folder, "none"), &progress);
+        for (name, there, good) in [
+            ("nothing", [].as_slice(), true),
+            ("beginning", &[1, 2], true),
+            ("all", &[1, 2, 3], true),
+            ("more", &[1, 2, 3, 4], false),
+            ("other", &[1, 9], false),
+            ("deleted", &[1], false),
+        ] {
+            logs.target = open(&folder, name);
+            if !there.is_empty() {
+                write(&logs.target, 0, there).await;
+            }
+            if name == "deleted" {
+                logs.target.delete(ID).await.unwrap();
+            }
+            let before = logs.target.documents(None, 10).await.unwrap();
+            let copied = logs.copy().await;
+            assert_eq!(copied.is_ok(), good, "{name}: {copied:?}");
+            if good {
+                let counts = logs.compare(copied.unwrap()).await.unwrap();
+                assert_eq!((counts.documents, counts.changes, counts.bytes), (1, 3, 3));
+            } else {
+                let after = logs.target.documents(None, 10).await.unwrap();
+                assert_eq!(after, before, "{name}: nothing is changed");
+            }
+        }
+        logs.source.delete(ID).await.unwrap();
+        logs.target = open(&folder, "gone");
+        write(&logs.target, 0, &[1]).await;
+        logs.copy().await.unwrap_err();
+        logs.target = open(&folder, "fresh");
+        logs.copy().await.unwrap();
+        assert!(logs.target.documents(None, 10).await.unwrap()[0].deleted);
+    }
+
+    #[tokio::test]
+    async fn the_same() {
+        let folder = TempDir::new().unwrap();
+        let progress = Progress::default();
+        let source = open(&folder, "source");
+        write(&source, 0, &[1, 2, 3]).await;
+        put(&source, 3, "state").await;
+        let mut logs = Logs::new(source, open(&folder, "none"), &progress);
+        for (name, there, state) in [
+            ("shorter", [1, 2].as_slice(), None),
+            ("other", &[1, 9, 3], Some("state")),
+            ("without a checkpoint", &[1, 2, 3], None),
+            ("with another checkpoint", &[1, 2, 3], Some("other")),
+        ] {
+            logs.target = open(&folder, name);
+            write(&logs.target, 0, there).await;
+            if let Some(state) = state {
+                put(&logs.target, 3, state).await;
+            }
+            let compared = logs.compare(Counts::default()).await;
+            assert!(compared.is_err(), "{name}");
+        }
+        put(&logs.target, 3, "state").await;
+        logs.compare(Counts::default()).await.unwrap();
+    }
+}

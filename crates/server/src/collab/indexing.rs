@@ -1,10 +1,10 @@
 //! What documents say, for search.
 //!
 //! A room tells its text a moment after an edit, then at most every [`INTERVAL_MS`], and when it is
-//! unloaded. What a crash or a busy catalog keeps from being told is found by [`sweep`] when the server
-//! starts: documents whose log is past the revision that is indexed.
+//! unloaded. What a crash or a busy catalog keeps from being told is found by [`sweep`], when a server starts
+//! and, where there are several nodes, every hour: documents whose log is past the revision that is indexed.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use motet_catalog::INDEXED_BYTES_MAX;
 use motet_document::Snapshot;
@@ -59,13 +59,23 @@ pub(super) async fn sweep<L: DocumentLog>(shared: &Shared<L>) -> u64 {
             return count;
         };
         after = Some(*last);
+        let ids: Vec<_> = page.iter().map(|(id, _)| *id).collect();
+        let heads: HashMap<_, _> = match shared.log.heads(&ids).await {
+            Ok(heads) => heads.into_iter().collect(),
+            Err(error) => {
+                tracing::warn!(%error, "it could not be read what search misses");
+                return count;
+            }
+        };
         for (id, indexed) in page {
-            match catch_up(shared, id, indexed).await {
-                Ok(true) => {
+            if heads.get(&id).is_none_or(|head| *head <= indexed) {
+                continue;
+            }
+            match catch_up(shared, id).await {
+                Ok(()) => {
                     count += 1;
                     sleep(REST).await;
                 }
-                Ok(false) => {}
                 Err(error) => {
                     tracing::warn!(document = %id, %error, "a document could not be indexed");
                 }
@@ -74,14 +84,7 @@ pub(super) async fn sweep<L: DocumentLog>(shared: &Shared<L>) -> u64 {
     }
 }
 
-async fn catch_up<L: DocumentLog>(
-    shared: &Shared<L>,
-    id: DocumentId,
-    indexed: Revision,
-) -> Result<bool, RoomError> {
-    if shared.log.head(id).await? <= indexed {
-        return Ok(false);
-    }
+async fn catch_up<L: DocumentLog>(shared: &Shared<L>, id: DocumentId) -> Result<(), RoomError> {
     let (document, _) = open(
         id,
         &shared.log,
@@ -90,7 +93,7 @@ async fn catch_up<L: DocumentLog>(
     )
     .await?;
     index(shared, id, document.snapshot()).await;
-    Ok(true)
+    Ok(())
 }
 
 /// The text, as much of it as is indexed. An embed separates words.

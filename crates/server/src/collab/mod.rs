@@ -49,7 +49,7 @@ use motet_protocol::ErrorCode;
 use serde::Deserialize;
 use tokio::{
     sync::{Notify, Semaphore, oneshot, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 use utoipa::IntoParams;
@@ -82,6 +82,9 @@ use crate::{
 
 /// How long connections get to take leave.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it is looked for what other nodes did not tell search.
+const INDEX_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// How many submissions are reconciled at a time.
 const RECONCILING_MAX: usize = 2;
@@ -278,8 +281,19 @@ impl Collab {
         })
     }
 
-    /// Tells search what it missed: once, when the server starts, unless another node is at it.
+    /// Tells search what it missed when the server stopped; and from time to time what other nodes did not
+    /// tell, when they died.
     pub(crate) async fn index_missed(self: Arc<Self>, jobs: Jobs) {
+        loop {
+            self.index_missed_once(&jobs).await;
+            if !self.registry.shared().settings.shared {
+                return;
+            }
+            sleep(INDEX_INTERVAL).await;
+        }
+    }
+
+    async fn index_missed_once(&self, jobs: &Jobs) {
         let claim = match jobs.claim(Job::Indexing).await {
             Ok(Some(claim)) => claim,
             Ok(None) => return,

@@ -18,7 +18,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a run does.
 pub(crate) struct Plan {
-    pub(crate) url: String,
+    /// Where to join, on each node: editors are dealt out to them in turn.
+    pub(crate) urls: Vec<String>,
     pub(crate) editors: usize,
     /// Edits a second of each editor.
     pub(crate) rate: f64,
@@ -41,8 +42,8 @@ struct Seen {
 /// Runs one load and follows every edit that was due after the warm-up.
 pub(crate) async fn run(plan: Plan) -> anyhow::Result<Run> {
     let mut sockets = Vec::with_capacity(plan.editors);
-    for _ in 0..plan.editors {
-        let (socket, _) = connect_async(&plan.url).await.context("cannot connect")?;
+    for url in plan.urls.iter().cycle().take(plan.editors) {
+        let (socket, _) = connect_async(url).await.context("cannot connect")?;
         sockets.push(socket);
     }
     let interval = Duration::from_secs_f64(1.0 / plan.rate);
@@ -201,6 +202,7 @@ fn evaluate(seen: &[Seen], counted_from: Instant, editors: usize) -> Run {
     Run {
         latency_us,
         sent,
+        all_sent: seen.iter().map(|it| it.due.len()).sum(),
         delivered,
         expected: sent * (editors - 1),
     }

@@ -3,15 +3,20 @@
 //!
 //! Open loop: each editor has a schedule, and an edit that is sent late because the machine was busy
 //! counts from when it was due (no coordinated omission). The server runs as its own process, with
-//! its defaults: durable before visible, authenticated, presence on.
+//! its defaults: durable before visible, authenticated, presence on. With a database there may be several
+//! nodes, to which the editors of each document are dealt out.
 
 mod load;
 mod server;
 
 use std::{path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use clap::Parser;
 use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+
+use self::server::{Appends, Servers, Stores};
 
 /// Measures a Motet server end to end.
 #[derive(Parser)]
@@ -22,6 +27,18 @@ struct Arguments {
     /// Numbers of editors in one document.
     #[arg(long, value_delimiter = ',', default_values_t = [2, 10, 100])]
     editors: Vec<usize>,
+    /// Numbers of nodes; more than one needs --database.
+    #[arg(long, value_delimiter = ',', default_values_t = [1])]
+    nodes: Vec<usize>,
+    /// Keep everything in the PostgreSQL at MOTET_TEST_POSTGRES, or its usual port, instead of files.
+    #[arg(long)]
+    database: bool,
+    /// How the nodes hear of each other: redis://HOST or nats://HOST.
+    #[arg(long, requires = "database")]
+    bus: Option<String>,
+    /// Documents that are edited at a time, each by so many editors.
+    #[arg(long, default_value_t = 1)]
+    documents: usize,
     /// Edits a second of each editor.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
@@ -37,6 +54,8 @@ struct Arguments {
 struct Run {
     latency_us: Histogram<u64>,
     sent: usize,
+    /// Also those of the warm-up.
+    all_sent: usize,
     delivered: usize,
     expected: usize,
 }
@@ -44,37 +63,77 @@ struct Run {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let server = server::Server::start(&arguments.server).await?;
+    let stores = if arguments.database {
+        Stores::Database {
+            bus: arguments.bus.as_deref(),
+        }
+    } else {
+        Stores::Files
+    };
+    anyhow::ensure!(
+        arguments.database || arguments.nodes == [1],
+        "several nodes need --database"
+    );
     let mut report = String::from(
-        "| editors | edits/s | p50 ms | p95 ms | p99 ms | max ms | delivered |\n\
-         |---|---|---|---|---|---|---|\n",
+        "| nodes | editors | edits/s | p50 ms | p95 ms | p99 ms | max ms | delivered | edits an append | races lost an append |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for &editors in &arguments.editors {
-        let mut runs = Vec::with_capacity(arguments.runs);
-        for _ in 0..arguments.runs {
-            let document = server.create_document()?;
-            let plan = load::Plan {
-                url: server.socket_url(&document),
-                editors,
-                rate: arguments.rate,
-                warm_up: Duration::from_secs(1),
-                length: Duration::from_secs(arguments.seconds),
-            };
-            runs.push(load::run(plan).await?);
+        for &nodes in &arguments.nodes {
+            let servers = Servers::start(&arguments.server, nodes, stores).await?;
+            let mut runs = Vec::with_capacity(arguments.runs);
+            for _ in 0..arguments.runs {
+                runs.push(measure(&servers, &arguments, editors).await?);
+            }
+            let appends = servers.stop().await?;
+            let row = row(nodes, editors, &runs, appends, arguments.seconds);
+            report.push_str(&row);
         }
-        report.push_str(&row(editors, &runs, arguments.seconds));
     }
-    server.stop().await?;
     print(&format!(
-        "Latency from the scheduled send to the arrival at every other editor of one document; \
-         single-character inserts at random places, {} edits/s by each editor; \
+        "Latency from the scheduled send to the arrival at every other editor of the document; \
+         single-character inserts at random places, {} documents at a time, {} edits/s by each editor; \
          median (min to max) of {} runs of {} s.\n\n{report}",
-        arguments.rate, arguments.runs, arguments.seconds
+        arguments.documents, arguments.rate, arguments.runs, arguments.seconds
     ));
     Ok(())
 }
 
-fn row(editors: usize, runs: &[Run], seconds: u64) -> String {
+/// One run: all documents at once.
+async fn measure(servers: &Servers, arguments: &Arguments, editors: usize) -> anyhow::Result<Run> {
+    let mut loads = JoinSet::new();
+    for number in 0..arguments.documents {
+        let document = servers.create_document()?;
+        let mut urls = servers.socket_urls(&document);
+        let nodes = urls.len();
+        // Else the first node would have more editors than the last.
+        urls.rotate_left(number % nodes);
+        loads.spawn(load::run(load::Plan {
+            urls,
+            editors,
+            rate: arguments.rate,
+            warm_up: Duration::from_secs(1),
+            length: Duration::from_secs(arguments.seconds),
+        }));
+    }
+    let mut all: Option<Run> = None;
+    while let Some(run) = loads.join_next().await {
+        let run = run??;
+        match &mut all {
+            None => all = Some(run),
+            Some(all) => {
+                all.latency_us.add(&run.latency_us)?;
+                all.sent += run.sent;
+                all.all_sent += run.all_sent;
+                all.delivered += run.delivered;
+                all.expected += run.expected;
+            }
+        }
+    }
+    all.context("there is no document")
+}
+
+fn row(nodes: usize, editors: usize, runs: &[Run], appends: Appends, seconds: u64) -> String {
     let spread = |figure: &dyn Fn(&Run) -> f64| {
         let mut figures: Vec<f64> = runs.iter().map(figure).collect();
         figures.sort_by(f64::total_cmp);
@@ -85,13 +144,17 @@ fn row(editors: usize, runs: &[Run], seconds: u64) -> String {
     let sent: usize = runs.iter().map(|run| run.sent).sum();
     let delivered: usize = runs.iter().map(|run| run.delivered).sum();
     let expected: usize = runs.iter().map(|run| run.expected).sum();
+    let all_sent: usize = runs.iter().map(|run| run.all_sent).sum();
+    let each = |count: f64| count / appends.appends.max(1) as f64;
     format!(
-        "| {editors} | {:.0} | {} | {} | {} | {} | {delivered} of {expected} |\n",
+        "| {nodes} | {editors} | {:.0} | {} | {} | {} | {} | {delivered} of {expected} | {:.1} | {:.2} |\n",
         sent as f64 / runs.len() as f64 / seconds as f64,
         spread(&quantile(0.5)),
         spread(&quantile(0.95)),
         spread(&quantile(0.99)),
         spread(&|run: &Run| ms(run.latency_us.max())),
+        each(all_sent as f64),
+        each(appends.lost as f64),
     )
 }
 

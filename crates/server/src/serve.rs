@@ -174,7 +174,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     refusals.flush().await;
     auditor.flush(AUDIT_TIMEOUT).await;
     catalog.close().await;
-    tracing::info!("stopped");
+    let (appends, races_lost) = collab.appends();
+    tracing::info!(appends, races_lost, "stopped");
     Ok(())
 }
 

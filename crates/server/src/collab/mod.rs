@@ -29,7 +29,14 @@ mod signals;
 mod verdicts;
 mod visit;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -183,6 +190,7 @@ impl Collab {
             clock,
             bus: Arc::new(bus),
             settings: settings.document.clone(),
+            tally: Arc::default(),
             reconciling: Arc::new(Semaphore::new(RECONCILING_MAX)),
             indexing: Arc::new(Semaphore::new(1)),
         };
@@ -366,6 +374,13 @@ impl Collab {
     /// The log of every document.
     pub(crate) fn log(&self) -> &Arc<AnyLog> {
         &self.registry.shared().log
+    }
+
+    /// How many plans this node has appended, and how many had to be made again since another node was first.
+    pub(crate) fn appends(&self) -> (u64, u64) {
+        let tally = &self.registry.shared().tally;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&tally.appends), count(&tally.races_lost))
     }
 
     /// Commits what has arrived, tells every client to come back, and closes every document.

@@ -12,7 +12,11 @@ mod others;
 mod replay;
 mod upkeep;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use motet_bus::AnyBus;
 use motet_catalog::Catalog;
@@ -106,6 +110,15 @@ impl RoomError {
     }
 }
 
+/// What the rooms of a node have done so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Plans that were appended.
+    pub(crate) appends: AtomicU64,
+    /// Plans that had to be made again, since another node had appended first.
+    pub(crate) races_lost: AtomicU64,
+}
+
 /// What every room has in common.
 #[derive(Clone)]
 pub(crate) struct Shared<L> {
@@ -115,6 +128,7 @@ pub(crate) struct Shared<L> {
     /// The way to other nodes, if the log is shared with any.
     pub(crate) bus: Arc<AnyBus>,
     pub(crate) settings: Settings,
+    pub(crate) tally: Arc<Tally>,
     /// How many submissions may be reconciled at a time: each takes a copy of its document.
     pub(crate) reconciling: Arc<Semaphore>,
     /// How many texts may be indexed at a time: the catalog takes one.

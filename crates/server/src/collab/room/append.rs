@@ -10,7 +10,7 @@
 //! - **not held up**: however long the log takes, who is to go is sent away at once, and a room that is to end
 //!   ends.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use motet_document::{Command, Plan};
 use motet_log::{DocumentLog, LogError};
@@ -131,6 +131,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             };
             let aborted = off_async_threads(steps, || self.document.abort(plan));
             if let Some(missed) = missed {
+                self.shared.tally.races_lost.fetch_add(1, Ordering::Relaxed);
                 self.follow(missed)?;
                 let pause = races.lose(self.document.head())?;
                 self.wait_for(sleep(pause)).await?;
@@ -217,6 +218,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         self.deliver(events);
         if changed {
             self.signals.reached(head);
+            self.shared.tally.appends.fetch_add(1, Ordering::Relaxed);
             if let Some(changes) = changes {
                 self.link.say(&Hint::Changes(base, changes));
             }

@@ -244,6 +244,7 @@ impl Node {
                 shared: true,
                 ..Settings::default()
             },
+            tally: Arc::default(),
             reconciling: Arc::new(Semaphore::new(1)),
             indexing: Arc::new(Semaphore::new(1)),
         });

@@ -15,5 +15,5 @@
 mod proxy;
 mod schema;
 
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Fault, Proxy, Weather};
 pub use schema::Schema;

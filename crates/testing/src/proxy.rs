@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -14,7 +15,9 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinHandle,
+    time::sleep,
 };
 
 /// What happens to the next bytes. All but `Refuse` happen once, to one connection.
@@ -35,12 +38,29 @@ pub enum Fault {
     Refuse,
 }
 
+/// How everything is carried until it is said otherwise. Nothing is lost of a connection that stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weather {
+    /// At once.
+    #[default]
+    Clear,
+    /// Each piece takes this long.
+    Slow(Duration),
+    /// Not at all: what is said waits.
+    Stalled,
+    /// Nobody can connect, and nobody is connected.
+    Refusing,
+}
+
 /// A port that carries everything to a server, but for its faults.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where to connect to.
     pub address: SocketAddr,
     fault: Arc<AtomicU8>,
+    weather: watch::Sender<Weather>,
+    /// All connections of an earlier number are cut.
+    cuts: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
 
@@ -51,20 +71,29 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let fault = Arc::new(AtomicU8::new(Fault::None as u8));
         let faults = Arc::clone(&fault);
+        let (weather, skies) = watch::channel(Weather::Clear);
+        let (cuts, mut blades) = watch::channel(0);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if faults.load(SeqCst) == Fault::Refuse as u8 {
+                let refuses = *skies.borrow() == Weather::Refusing;
+                if refuses || faults.load(SeqCst) == Fault::Refuse as u8 {
                     continue;
                 }
-                let server = TcpStream::connect(&server).await.unwrap();
+                blades.mark_unchanged();
+                let Ok(server) = TcpStream::connect(&server).await else {
+                    // It is away, and so is this.
+                    continue;
+                };
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                let faults = Arc::clone(&faults);
+                let (faults, skies) = (Arc::clone(&faults), skies.clone());
+                let mut cut = blades.clone();
                 tokio::spawn(async move {
                     // Whichever ends takes the other with it.
                     tokio::select! {
-                        () = carry(from_client, to_server, &faults, true) => {}
-                        () = carry(from_server, to_client, &faults, false) => {}
+                        () = carry(from_client, to_server, &faults, skies.clone(), true) => {}
+                        () = carry(from_server, to_client, &faults, skies, false) => {}
+                        _ = cut.changed() => {}
                     }
                 });
             }
@@ -72,6 +101,8 @@ impl Proxy {
         Self {
             address,
             fault,
+            weather,
+            cuts,
             accepting,
         }
     }
@@ -79,6 +110,19 @@ impl Proxy {
     /// Sets what happens next.
     pub fn next(&self, fault: Fault) {
         self.fault.store(fault as u8, SeqCst);
+    }
+
+    /// Sets how everything is carried from now on.
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+        if weather == Weather::Refusing {
+            self.cut();
+        }
+    }
+
+    /// Cuts all connections that there are.
+    pub fn cut(&self) {
+        self.cuts.send_modify(|number| *number += 1);
     }
 
     /// Whether the fault has happened.
@@ -98,6 +142,7 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     faults: &AtomicU8,
+    mut weather: watch::Receiver<Weather>,
     is_request: bool,
 ) {
     let take = |fault: Fault, then: Fault| {
@@ -119,7 +164,13 @@ async fn carry(
                 std::future::pending::<()>().await;
             }
         }
-        if to.write_all(&bytes[..count]).await.is_err() {
+        let now = *weather.borrow();
+        if let Weather::Slow(delay) = now {
+            sleep(delay).await;
+        }
+        let carries = |now: &Weather| *now != Weather::Stalled;
+        if weather.wait_for(carries).await.is_err() || to.write_all(&bytes[..count]).await.is_err()
+        {
             return;
         }
     }

@@ -21,6 +21,11 @@ impl Schema {
     /// Makes an empty schema.
     pub async fn new() -> Self {
         let server = std::env::var("MOTET_TEST_POSTGRES").unwrap_or_else(|_| SERVER.to_owned());
+        Self::on(server).await
+    }
+
+    /// Makes an empty schema in the database at this URL.
+    pub async fn on(server: String) -> Self {
         let random = RandomState::new().build_hasher().finish();
         let schema = Self {
             server,
@@ -41,8 +46,26 @@ impl Schema {
     /// The address of this schema.
     #[must_use]
     pub fn url(&self) -> String {
-        let mark = if self.server.contains('?') { '&' } else { '?' };
-        let (server, name) = (&self.server, &self.name);
+        self.url_in(&self.server)
+    }
+
+    /// The address of this schema for those who reach the server at `host:port`.
+    #[must_use]
+    pub fn url_through(&self, address: &str) -> String {
+        self.url_in(&self.server.replacen(self.host(), address, 1))
+    }
+
+    /// The server's `host:port`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let (_, rest) = self.server.split_once("://").unwrap();
+        let authority = rest.split(['/', '?']).next().unwrap();
+        authority.rsplit('@').next().unwrap()
+    }
+
+    fn url_in(&self, server: &str) -> String {
+        let mark = if server.contains('?') { '&' } else { '?' };
+        let name = &self.name;
         format!("{server}{mark}options=-c%20search_path%3D{name}&application_name={name}")
     }
 
@@ -65,6 +88,20 @@ impl Schema {
             .execute(&mut connection)
             .await
             .unwrap();
+    }
+
+    /// Ends all connections of those who are tested, if the server is there.
+    pub async fn terminate_connections(&self) {
+        let url = format!("{}&application_name=test", self.url());
+        if let Ok(mut connection) = PgConnection::connect(&url).await {
+            let terminate = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{}'",
+                self.name
+            );
+            let _ended = sqlx::raw_sql(AssertSqlSafe(terminate))
+                .execute(&mut connection)
+                .await;
+        }
     }
 }
 

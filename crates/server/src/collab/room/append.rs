@@ -132,6 +132,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             let aborted = off_async_threads(steps, || self.document.abort(plan));
             if let Some(missed) = missed {
                 self.shared.tally.races_lost.fetch_add(1, Ordering::Relaxed);
+                let document = self.document.id();
+                tracing::debug!(%document, "another node was first");
                 self.follow(missed)?;
                 let pause = races.lose(self.document.head())?;
                 self.wait_for(sleep(pause)).await?;

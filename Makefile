@@ -104,6 +104,12 @@ fmt: ## Format everything
 sim: client ## Simulate many seeds: make sim SEEDS=100000, or replay one: make sim SEED=42
 	cargo run --release --locked -p motet-sim -- $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
+.PHONY: chaos
+chaos: ## Nodes while everything fails, on services of its own: make chaos MINUTES=60, or one seed's plan: make chaos SEED=42
+	@# Not with nextest, which stops a test after minutes.
+	MOTET_CHAOS_MINUTES=$(or $(MINUTES),$(if $(SEED),2,10)) $(if $(SEED),MOTET_CHAOS_SEED=$(SEED)) \
+	  cargo test --locked --workspace --test server chaos:: -- --nocapture
+
 .PHONY: merges
 merges: ## Simulate many offline merges: make merges MERGES=1000000, or replay one: make merges MERGE=42
 	cargo run --release --locked -p motet-sim -- --merges $(if $(MERGE),--seed $(MERGE),--seeds $(or $(MERGES),100000))

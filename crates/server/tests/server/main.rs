@@ -9,6 +9,8 @@ mod support;
 mod accounts;
 mod audit;
 mod authorization;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod collab;
 mod config;
 mod documents;

@@ -10,7 +10,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -33,47 +33,52 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Self {
-        Self::spawn(data, flags, Stdio::inherit())
+        Self::spawn(data, flags, Stdio::inherit()).expect("the server says where it listens")
     }
 
     /// One whose complaints go to a file.
     pub(crate) fn start_noting(data: &Path, flags: &[&str], errors: &Path) -> Self {
         Self::spawn(data, flags, File::create(errors).unwrap().into())
+            .expect("the server says where it listens")
+    }
+
+    /// The same, which adds to the file. `None`: it has ended instead of starting.
+    pub(crate) fn try_start(data: &Path, flags: &[&str], errors: &Path) -> Option<Self> {
+        let errors = File::options().create(true).append(true).open(errors);
+        Self::spawn(data, flags, errors.unwrap().into())
     }
 
     /// Without limits on how much one may do, unless the flags turn them on.
-    fn spawn(data: &Path, flags: &[&str], errors: Stdio) -> Self {
+    fn spawn(data: &Path, flags: &[&str], errors: Stdio) -> Option<Self> {
         let limits: &[&str] = if flags.contains(&"--limits") {
             &[]
         } else {
             &["--limits", "false"]
         };
+        let log: &[&str] = if flags.contains(&"--log") {
+            &[]
+        } else {
+            &["--log", "warn"]
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_motet"))
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--log",
-                "warn",
-                "--data-dir",
-            ])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .args(limits)
+            .args(log)
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(errors)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines
-            .next()
-            .expect("the server says where it listens")
-            .unwrap();
-        let address = line
-            .strip_prefix("motet listening on http://")
-            .unwrap()
-            .to_owned();
-        Self { child, address }
+        let Some(line) = lines.next() else {
+            let _ended = child.wait();
+            return None;
+        };
+        let line = line.unwrap();
+        let address = line.strip_prefix("motet listening on http://").unwrap();
+        let address = address.to_owned();
+        Some(Self { child, address })
     }
 
     /// What the system says of its memory, in KiB: `VmRSS`, `VmHWM`.
@@ -99,14 +104,18 @@ impl Server {
 
     /// SIGTERM.
     pub(crate) fn drain(&self) {
+        self.signal("-TERM");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// A request with a JSON body and answer; the status too.

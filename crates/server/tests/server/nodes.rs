@@ -250,13 +250,14 @@ async fn each_node_does_its_part() {
 /// What the tests' buses are, with names of their own on them.
 fn buses() -> [Vec<String>; 2] {
     let prefix = format!("test-{:016x}", RandomState::new().build_hasher().finish());
-    let at = |variable: &str, usual: &str| {
-        let url = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+    let at = |scheme: &str, variable: &str, usual: &str| {
+        let address = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+        let url = format!("{scheme}://{address}");
         ["--bus", &url, "--bus-prefix", &prefix].map(ToOwned::to_owned)
     };
     [
-        at("MOTET_TEST_REDIS", "redis://127.0.0.1:6379").into(),
-        at("MOTET_TEST_NATS", "nats://127.0.0.1:4222").into(),
+        at("redis", "MOTET_TEST_REDIS", "127.0.0.1:6379").into(),
+        at("nats", "MOTET_TEST_NATS", "127.0.0.1:4222").into(),
     ]
 }
 

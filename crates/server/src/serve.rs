@@ -148,6 +148,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     if let Some(url) = url_of(&config, address)? {
         tokio::spawn(Arc::clone(&nodes).run(url));
     }
+    // Whoever is told that there is a server may end it.
+    let stop = stop_signal()?;
     announce(address);
     // An acknowledgement must not wait for the one before it to be confirmed (Nagle's algorithm).
     let listener = listener.tap_io(|socket| {
@@ -163,7 +165,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         });
     let server = tokio::spawn(service.into_future());
 
-    stop_signal().await?;
+    stop.await;
     tracing::info!("draining: what has arrived is committed, and clients are told to come back");
     app.draining.store(true, Ordering::Release);
     collab.shutdown().await;
@@ -242,12 +244,14 @@ fn announce(address: std::net::SocketAddr) {
     println!("motet listening on http://{address}");
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
+/// Ready at SIGTERM or SIGINT, also at one that comes before this is polled.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -149,3 +149,11 @@ async fn acknowledged_and_broadcast_changes_survive_kills() {
         "hardly anything was acknowledged: {acknowledged}"
     );
 }
+
+#[test]
+fn a_server_that_has_just_started_ends_in_order() {
+    let data = data_dir();
+    for _ in 0..10 {
+        Server::start(data.path(), &[]).terminate();
+    }
+}

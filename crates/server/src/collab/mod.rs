@@ -237,7 +237,17 @@ impl Collab {
         }
         let mut opening = Opening::new(document, parameters, headers, remote);
         let principal = match opening.token.as_deref() {
-            Some(token) => self.authority.authenticate(token).await.ok(),
+            Some(token) => match self.authority.authenticate(token).await {
+                Ok(principal) => Some(principal),
+                Err(error) => {
+                    // It may be answered the next time, but this connection has no way in for frames.
+                    if refused(&error) == ErrorCode::Unavailable && opening.refused.is_none() {
+                        let message = "it cannot be found out who this is".to_owned();
+                        opening.refused = Some((ErrorCode::Unavailable, message));
+                    }
+                    None
+                }
+            },
             None => None,
         };
         if opening.token.is_none() && opening.refused.is_none() {

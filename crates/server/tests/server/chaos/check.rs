@@ -257,8 +257,8 @@ pub(super) fn report(stage: &Stage, faults: &[Past], writers: &[Writer], races: 
         times.get(at).copied().unwrap_or_default().as_millis()
     };
     eprintln!(
-        "{edits} edits in {} submissions, {} faults, {races} races lost; stored after {} ms (median), {} ms \
-         (99 %), {} ms (longest)",
+        "{edits} edits in {} submissions, {} faults, {races} races lost; stored after {} ms (median), \
+         {} ms (99 %), {} ms (longest)",
         times.len(),
         faults.len(),
         part(500),

@@ -81,31 +81,35 @@ async fn nothing_is_lost_or_doubled_whatever_fails() {
         Err(_) => RandomState::new().build_hasher().finish() % 1_000_000,
     };
     let Ok(minutes) = env::var("MOTET_CHAOS_MINUTES") else {
-        return round(Round {
+        let wrong = round(Round {
             seed,
             length: None,
             documents: 3,
             silence: Duration::from_secs(3),
         })
         .await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        return;
     };
     let minutes: f64 = minutes.parse().expect("minutes are a number");
     let (began, length) = (Instant::now(), Duration::from_secs_f64(minutes * 60.0));
-    let mut seed = seed;
+    let (mut seed, mut wrong) = (seed, Vec::new());
     while began.elapsed() < length {
         let left = length.saturating_sub(began.elapsed());
-        round(Round {
+        let round = Round {
             seed,
             length: Some(left.clamp(Duration::from_secs(15), ROUND)),
             documents: 4,
             silence: Duration::from_secs(6),
-        })
-        .await;
+        };
+        wrong.extend(self::round(round).await);
         seed += 1;
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-async fn round(round: Round) {
+/// Returns what went wrong.
+async fn round(round: Round) -> Vec<String> {
     let seed = round.seed;
     eprintln!("chaos: MOTET_CHAOS_SEED={seed}");
     let mut random = Random::new(seed);
@@ -156,11 +160,12 @@ async fn round(round: Round) {
     running.join_all().await;
     let races = scene.end().await;
     report(&scene.stage, &faults, &writers, races);
-    let wrong = scene.stage.wrong();
+    let mut wrong = scene.stage.wrong();
     if !wrong.is_empty() {
         let kept = folder.keep();
-        panic!("seed {seed}, see {}:\n{}", kept.display(), wrong.join("\n"));
+        wrong.insert(0, format!("seed {seed}, see {}:", kept.display()));
     }
+    wrong
 }
 
 /// Clients of all dialects in each document.

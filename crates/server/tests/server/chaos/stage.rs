@@ -29,6 +29,7 @@ pub(super) struct Stage {
     pub(super) phase: watch::Sender<Phase>,
     addresses: Mutex<Vec<String>>,
     wrong: Mutex<Vec<String>>,
+    began: Instant,
     stored: Mutex<Vec<Stored>>,
 }
 
@@ -40,6 +41,7 @@ impl Stage {
             phase: watch::Sender::new(Phase::Writing),
             addresses: Mutex::new(addresses),
             wrong: Mutex::default(),
+            began: Instant::now(),
             stored: Mutex::default(),
         }
     }
@@ -59,6 +61,7 @@ impl Stage {
 
     /// Something that must not be.
     pub(super) fn complain(&self, what: String) {
+        let what = format!("{:.1} s: {what}", self.began.elapsed().as_secs_f32());
         eprintln!("WRONG: {what}");
         self.wrong.lock().unwrap().push(what);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use motet_model::NodeId;
-use motet_testing::Schema;
+use motet_testing::{Fault, Proxy, Schema};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -390,5 +390,38 @@ async fn one_of_those_who_saw_the_same_changes_it() {
         let mut sorted = statuses;
         sorted.sort_unstable();
         assert_eq!(sorted, [200, 412, 412, 412, 412, 412]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stream_is_whole_or_comes_back() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let proxy = Proxy::start(schema.host().to_owned()).await;
+    let url = schema.url_through(&proxy.address.to_string());
+    let server = Server::start(data.path(), &["--database", &url]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let mut revision = 0;
+    for n in 0..20 {
+        // Whatever asks next, often who this is: asked once more, the database answers.
+        proxy.next(Fault::LoseAnswer);
+        let query = format!("clientId=stream-{n}");
+        let mut stream = server.listen(&document, &query, &ada.token).await;
+        loop {
+            match stream.next().await {
+                Heard::Message(message) if message["type"] == "document_state" => {
+                    proxy.next(Fault::None);
+                    let insert = json!([{ "insert": "x" }]);
+                    stream.submit(1, revision, insert).await;
+                    revision = stream.expect("ack").await["revision"].as_u64().unwrap();
+                    break;
+                }
+                Heard::Message(_) => {}
+                Heard::Closed(code) => {
+                    assert_eq!(code, Some(1012));
+                    break;
+                }
+            }
+        }
     }
 }

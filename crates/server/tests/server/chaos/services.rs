@@ -27,9 +27,12 @@ pub(super) struct Services {
 /// A process of its own at a port.
 struct Service {
     command: Box<dyn FnMut() -> Command + Send>,
-    port: u16,
+    ready: Ready,
     child: Child,
 }
+
+/// Whether a service takes connections.
+type Ready = Box<dyn Fn() -> bool + Send>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
@@ -70,10 +73,11 @@ impl Services {
                 command
             }
         };
+        let ready = move || TcpStream::connect(("127.0.0.1", bus)).is_ok();
         Self {
             bus: format!("127.0.0.1:{bus}"),
             is_nats,
-            own: Some([database, Service::start(Box::new(command), bus)]),
+            own: Some([database, Service::start(Box::new(command), Box::new(ready))]),
             postgres: Some(format!("postgres://postgres@127.0.0.1:{postgres}/postgres")),
         }
     }
@@ -104,11 +108,11 @@ impl Services {
 }
 
 impl Service {
-    fn start(mut command: Box<dyn FnMut() -> Command + Send>, port: u16) -> Self {
-        let child = spawn(command(), port);
+    fn start(mut command: Box<dyn FnMut() -> Command + Send>, ready: Ready) -> Self {
+        let child = spawn(command(), &ready);
         Self {
             command,
-            port,
+            ready,
             child,
         }
     }
@@ -120,7 +124,7 @@ impl Service {
     }
 
     fn restart(&mut self) {
-        self.child = spawn((self.command)(), self.port);
+        self.child = spawn((self.command)(), &self.ready);
     }
 }
 
@@ -131,14 +135,14 @@ impl Drop for Service {
     }
 }
 
-fn spawn(mut command: Command, port: u16) -> Child {
+fn spawn(mut command: Command, ready: &Ready) -> Child {
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while !ready() {
         assert!(began.elapsed() < STARTING, "{command:?} does not start");
         assert!(child.try_wait().unwrap().is_none(), "{command:?} has ended");
         std::thread::sleep(Duration::from_millis(20));
@@ -176,7 +180,14 @@ fn start_postgres(port: u16, folder: &Path) -> Service {
         }
         command
     };
-    Service::start(Box::new(command), port)
+    let asks = find("pg_isready");
+    let ready = move || {
+        let port = port.to_string();
+        let mut asked = Command::new(&asks);
+        asked.args(["-q", "-h", "127.0.0.1", "-p", &port]);
+        asked.status().is_ok_and(|status| status.success())
+    };
+    Service::start(Box::new(command), Box::new(ready))
 }
 
 fn is_root() -> bool {

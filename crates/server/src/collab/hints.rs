@@ -117,6 +117,8 @@ pub(super) struct Heard {
     pub(super) hello: bool,
     /// The log goes this far, at least.
     pub(super) head: Revision,
+    /// Who has appended.
+    pub(super) writers: Vec<NodeId>,
     pub(super) changes: Vec<(Revision, Vec<Change>)>,
     pub(super) reports: Vec<(NodeId, Report)>,
 }
@@ -182,8 +184,14 @@ impl Heard {
             Received::Message { node, message } => (node, message),
         };
         match Hint::decode(id, message) {
-            Ok(Hint::Changes(base, changes)) => self.changes.push((base, changes)),
-            Ok(Hint::Head(head)) => self.head = self.head.max(head),
+            Ok(Hint::Changes(base, changes)) => {
+                self.writers.push(node);
+                self.changes.push((base, changes));
+            }
+            Ok(Hint::Head(head)) => {
+                self.writers.push(node);
+                self.head = self.head.max(head);
+            }
             Ok(Hint::Report(report)) => self.reports.push((node, report)),
             Ok(Hint::Hello) => self.hello = true,
             // Changes can be read from the log, and who is there is told again.

@@ -4,12 +4,14 @@
 //! the room follows what the log holds and plans again; while the log is not available its sessions wait; and
 //! when it is not known whether an append was written, the log is read (`append.rs`). On any other error, or
 //! if it lasts, the state is dropped: the sessions are told to come back, and the next open replays the log.
-//! `others.rs` is what passes between it and the rooms of the document on other nodes; `replay.rs` makes
+//! `others.rs` is what passes between it and the rooms of the document on other nodes, and `turn.rs` lets these have
+//! their turns to append; `replay.rs` makes
 //! documents of logs; `upkeep.rs` stores what nobody waits for.
 
 mod append;
 mod others;
 mod replay;
+mod turn;
 mod upkeep;
 
 use std::{
@@ -33,7 +35,10 @@ use tokio::{
 
 pub(super) use self::replay::open;
 pub(crate) use self::replay::read;
-use self::replay::{HEAD, off_async_threads, reconcile};
+use self::{
+    replay::{HEAD, off_async_threads, reconcile},
+    turn::Turn,
+};
 use super::{
     hints::Link,
     outbox::{End, Feed},
@@ -170,6 +175,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
                 signals: &signals,
                 leaving: Vec::new(),
                 link,
+                turn: Turn::default(),
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
@@ -214,6 +220,7 @@ struct Room<'a, L> {
     /// Those whose feeds end once all is committed that they have asked for.
     leaving: Vec<SessionId>,
     link: Link,
+    turn: Turn,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
@@ -233,10 +240,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let mut batch = Vec::with_capacity(limits::BATCH_COMMANDS_MAX);
         loop {
             let due_ms = self.due_ms();
+            let opens = self.turn.opens();
             let deadline = self.deadline(due_ms);
+            let deadline = opens.map_or(deadline, |opens| opens.min(deadline));
             let (mut ended, mut is_due) = (None, false);
             tokio::select! {
-                count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX) => {
+                count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX), if opens.is_none() => {
                     if count == 0 {
                         ended = Some(Ended::Idle);
                     }

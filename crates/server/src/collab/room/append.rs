@@ -121,8 +121,12 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 commands = self.plan_again(registry, aborted).await?;
                 continue;
             }
+            let began = Instant::now();
             let missed = match self.append(&plan, &mut patience).await? {
                 Appended::Durable(head) => {
+                    if head > plan.base() {
+                        self.turn.appended(began.elapsed());
+                    }
                     self.publish(plan, head, now_ms);
                     return Ok(());
                 }
@@ -268,6 +272,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let work = changes.len() as u64 * STEPS_PER_REPLAY;
         let events = off_async_threads(work, || self.document.follow(changes))?;
         self.signals.reached(self.document.head());
+        self.turn.missed();
         self.deliver(events);
         Ok(())
     }

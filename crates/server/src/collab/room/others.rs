@@ -25,6 +25,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             gap,
             hello,
             head,
+            writers,
             mut changes,
             reports,
         } = heard;
@@ -33,6 +34,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         }
         if gap || hello {
             self.document.report_all();
+        }
+        for node in writers {
+            self.turn.heard(node);
         }
         // Hints overtake one another.
         changes.sort_by_key(|(base, _)| *base);

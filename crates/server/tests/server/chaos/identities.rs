@@ -57,7 +57,7 @@ impl Yjs {
             if let Some(mut line) = self.open(node).await {
                 self.live(&mut line, &mut phase).await;
             }
-            node = (node + 1 + self.pen.random.index(nodes - 1)) % nodes;
+            node = self.pen.random.index(nodes);
             let pause = 20 + self.pen.random.index(150) as u64;
             sleep(Duration::from_millis(pause)).await;
         }

@@ -62,8 +62,8 @@ impl Positions {
             if let Some(mut pipe) = self.open(node).await {
                 self.live(&mut pipe, &mut phase).await;
             }
-            let other = 1 + self.pen.random.index(nodes - 1);
-            node = (node + other) % nodes;
+            // As a balancer that does not know which nodes are well.
+            node = self.pen.random.index(nodes);
             let pause = 20 + self.pen.random.index(150) as u64;
             sleep(Duration::from_millis(pause)).await;
         }

@@ -81,6 +81,7 @@ impl Collab {
             speech,
             writer: Arc::clone(&wake),
             noted: false,
+            gone: None,
         };
         let session = self.join(joining).await.map_err(EditError::Refused)?;
         let mut follower = Follower {

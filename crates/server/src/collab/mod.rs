@@ -33,7 +33,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -452,6 +452,7 @@ impl Collab {
             speech,
             writer,
             noted,
+            gone,
         } = joining;
         let id = SessionId::new(self.now_ms(), entropy::bytes());
         let mut visit = None;
@@ -529,6 +530,10 @@ impl Collab {
             client_id,
             start,
         };
+        if gone.is_some_and(|gone| gone.load(Ordering::Acquire)) {
+            // It may have come to another node meanwhile, where this would end its session.
+            return Err(ErrorCode::Unavailable);
+        }
         let feed = Feed::new(Arc::clone(&session.outbox), visit);
         let request = Request::Join(command, id, feed);
         room.send(request)
@@ -565,6 +570,8 @@ struct Joining<'a> {
     writer: Arc<Notify>,
     /// Whether the audit trail is told that it comes and goes.
     noted: bool,
+    /// Whether the client has gone since it asked, where that is known.
+    gone: Option<&'a AtomicBool>,
 }
 
 async fn close(room: &registry::RoomSender, code: ErrorCode) {

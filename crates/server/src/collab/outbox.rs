@@ -191,6 +191,13 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Whether the session that reads from it is gone.
+    pub(crate) fn is_deserted(&self) -> bool {
+        Arc::strong_count(&self.outbox) == 1
+    }
+}
+
 impl std::ops::Deref for Feed {
     type Target = Outbox;
 

@@ -9,7 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use motet_model::NodeId;
-use motet_testing::{Fault, Proxy, Schema};
+use motet_testing::{Fault, Proxy, Schema, Weather};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -423,5 +423,48 @@ async fn an_event_stream_is_whole_or_comes_back() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_gave_up_on_a_node_stays_where_it_is() {
+    let [flags, _] = buses();
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let proxy = Proxy::start(schema.host().to_owned()).await;
+    let start = |url: &str| {
+        let mut all = vec!["--database", url];
+        all.extend(flags.iter().map(String::as_str));
+        Server::start(data.path(), &all)
+    };
+    let slow = start(&schema.url_through(&proxy.address.to_string()));
+    let node = start(&schema.url());
+    let ada = node.register("ada");
+    let document = node.create(&ada);
+    let (mut first, _) = node.join(&ada, &document, "first").await;
+    first.submit(1, 0, json!([{ "insert": "Hello" }])).await;
+    first.expect("ack").await;
+    // Somebody keeps the document open.
+    let (_other, _) = slow.join(&ada, &document, "other").await;
+
+    // The client gives up at every stage of its join, one time or another: each of its answers from the database takes a while.
+    proxy.set(Weather::Slow(Duration::from_millis(50)));
+    let mut sessions = Vec::new();
+    for n in 0..16 {
+        let token = &ada.token;
+        let path =
+            format!("/collab/{document}?token={token}&clientId=there-{n}&revision=1&pending=false");
+        let given_up = slow.connect(&path).await;
+        sleep(Duration::from_millis(50 * n)).await;
+        drop(given_up);
+        let mut there = node.connect(&path).await;
+        there.expect("document_state").await;
+        sessions.push(there);
+    }
+    proxy.set(Weather::Clear);
+    for there in &mut sessions {
+        let (revision, _) = node.document(&ada, &document);
+        let insert = json!([{ "insert": "x" }]);
+        there.submit(1, revision, insert).await;
+        there.expect("ack").await;
     }
 }

@@ -232,6 +232,7 @@ impl Hocuspocus {
             speech,
             writer,
             noted: true,
+            gone: None,
         });
         let session = match joining.await {
             Ok(session) => session,

@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -72,6 +72,8 @@ struct Shared {
     answers: Mutex<Answers>,
     /// Submissions that the reader has not counted yet.
     submitted: AtomicUsize,
+    /// The client has gone, though what it said before may still be heard.
+    gone: AtomicBool,
     /// Wakes the writer.
     writer: Arc<Notify>,
     /// The writer has ended, whichever way: nothing that the reader waits for will come.
@@ -161,6 +163,7 @@ pub(crate) async fn run(
         sessions: Mutex::default(),
         answers: Mutex::default(),
         submitted: AtomicUsize::new(0),
+        gone: AtomicBool::new(false),
         writer: Arc::new(Notify::new()),
         ended: CancellationToken::new(),
     });

@@ -311,6 +311,7 @@ impl Ot {
             speech,
             writer,
             noted: true,
+            gone: Some(&self.shared.gone),
         });
         let registered = |session| self.shared.register(session);
         if let Err(code) = joining.await.map(registered) {

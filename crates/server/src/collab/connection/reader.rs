@@ -1,6 +1,7 @@
 //! The half of a connection that hears the client, whatever it speaks.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -86,7 +87,10 @@ async fn hear(
     listener: &mut impl Listener,
     frames: &mut (impl Stream<Item = Result<Frame, Broken>> + Unpin),
 ) -> Option<Broken> {
-    listener.open().await;
+    let shared = Arc::clone(listener.shared());
+    // What has come while the listener was busy.
+    let mut ahead = None;
+    beside(listener.open(), frames, &mut ahead, &shared).await;
     let mut heard = interval(HEARD_INTERVAL);
     heard.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut draining = listener.collab().draining.subscribe();
@@ -124,7 +128,7 @@ async fn hear(
                 }
             }
             () = reached(pause), if pause.is_some() => pause = None,
-            frame = frames.next(), if pause.is_none() => {
+            frame = next(frames, &mut ahead), if pause.is_none() => {
                 last_heard = Instant::now();
                 match frame {
                     Some(Ok(Frame::Ping | Frame::Pong)) => {}
@@ -134,14 +138,50 @@ async fn hear(
                     }
                     Some(Ok(frame)) => {
                         let size_bytes = frame.len();
-                        listener.hear(frame).await;
-                        let submitted = listener.shared().submitted.swap(0, Ordering::Relaxed);
+                        beside(listener.hear(frame), frames, &mut ahead, &shared).await;
+                        let submitted = shared.submitted.swap(0, Ordering::Relaxed);
                         pause = throttle.count(size_bytes, submitted, last_heard);
                     }
                     Some(Err(cause)) => return Some(cause),
                 }
             }
         }
+    }
+}
+
+/// A frame, or the end.
+type Ahead = Option<Result<Frame, Broken>>;
+
+/// Does something, and notes if the client goes meanwhile. One frame is read ahead for that.
+async fn beside(
+    work: impl Future<Output = ()>,
+    frames: &mut (impl Stream<Item = Result<Frame, Broken>> + Unpin),
+    ahead: &mut Option<Ahead>,
+    shared: &Shared,
+) {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut work => return,
+            frame = frames.next(), if ahead.is_none() => {
+                if matches!(frame, None | Some(Err(_) | Ok(Frame::Close(_)))) {
+                    shared.gone.store(true, Ordering::Release);
+                }
+                *ahead = Some(frame);
+            }
+        }
+    }
+}
+
+/// The frame that was read ahead, or the next one. Nothing is lost if this is dropped before it is ready.
+async fn next(
+    frames: &mut (impl Stream<Item = Result<Frame, Broken>> + Unpin),
+    ahead: &mut Option<Ahead>,
+) -> Ahead {
+    match ahead.take() {
+        Some(frame) => frame,
+        None => frames.next().await,
     }
 }
 

@@ -88,6 +88,7 @@ impl Listener for YWebsocket {
             speech,
             writer,
             noted: true,
+            gone: None,
         });
         match joining.await {
             Ok(session) => {

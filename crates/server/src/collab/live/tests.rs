@@ -126,6 +126,7 @@ impl Stage {
             speech: Speech::Ot { named: false },
             writer: Arc::new(Notify::new()),
             noted: false,
+            gone: None,
         };
         self.collab.join(joining).await.unwrap()
     }

@@ -25,7 +25,7 @@ use super::{
     replay::{STEPS_PER_REPLAY, off_async_threads},
 };
 use crate::{
-    collab::{hints::Hint, registry::Registry},
+    collab::{hints::Hint, outbox::Feed, registry::Registry},
     entropy,
 };
 
@@ -108,6 +108,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let (mut races, mut patience) = (Races::default(), Patience::default());
         let mut has_looked = false;
         loop {
+            if self.shared.settings.shared {
+                commands.retain(|command| !self.is_deserted(command));
+            }
             let now_ms = self.shared.clock.now_ms();
             let steps = commands.iter().map(|command| self.steps(command));
             let steps = steps.fold(0, u64::saturating_add);
@@ -146,6 +149,13 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
             commands = self.plan_again(registry, aborted).await?;
         }
+    }
+
+    /// Whether somebody asks to join who has gone since, perhaps to another node: the session there would end,
+    /// as that of somebody who is here now.
+    fn is_deserted(&self, command: &Command) -> bool {
+        matches!(command, Command::Join { session, .. }
+            if self.feeds.get(session).is_some_and(Feed::is_deserted))
     }
 
     /// What a plan that was taken back was made of, and before it what has become of sessions meanwhile.

@@ -2,7 +2,7 @@
 //!
 //! [`DocumentLog`] is the interface, with [`DocumentList`] for whoever needs all of it, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
 //! nodes, [`AnyLog`] either of them, [`MemoryLog`] the model that they are tested against. A log takes
-//! deltas and updates as opaque bytes.
+//! deltas and updates as opaque bytes. [`Outbox`] has what is yet to be told outside; only [`PostgresLog`] has one.
 //!
 //! # Not here
 //!
@@ -12,6 +12,7 @@ mod any;
 mod codec;
 mod error;
 mod memory;
+mod outbox;
 mod page;
 mod postgres;
 mod sqlite;
@@ -22,6 +23,7 @@ pub use any::AnyLog;
 pub use codec::{decode_record, encode_record};
 pub use error::LogError;
 pub use memory::MemoryLog;
+pub use outbox::{OUTBOX_SHARDS, Outbox, OutboxKind, OutboxRow, OutboxSettings};
 pub use postgres::{PostgresLog, PostgresSettings};
 pub use sqlite::SqliteLog;
 

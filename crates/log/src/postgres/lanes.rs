@@ -48,6 +48,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Rows are locked in the order of ids, whoever asks, so nobody waits in a circle. Where two ask for the
 /// same base, the second waits for the first, and compares with the row that the first left. What is looked
 /// up stands in subqueries that cannot be turned into a scan of the whole table.
+///
+/// **with the append**, **in turn**: a row of the outbox takes its number when the document's row is locked, and
+/// the lock goes when the row can be seen.
 const APPEND: &str = "
     WITH asked AS MATERIALIZED (
         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[])
@@ -61,6 +64,10 @@ const APPEND: &str = "
         ON CONFLICT (id) DO UPDATE SET base = excluded.base, head = excluded.head
             WHERE document.head = excluded.base AND NOT document.deleted
         RETURNING id
+    ), left_to_tell AS (
+        INSERT INTO log_outbox (shard, document, kind, first, last)
+        SELECT get_byte(uuid_send(id), 15) % 16, id, 0, base + 1, last
+        FROM asked JOIN moved USING (id) WHERE $5
     )
     INSERT INTO log_appends (document, first, last, record)
     SELECT id, base + 1, last, record FROM asked JOIN moved USING (id)
@@ -113,6 +120,7 @@ impl Lanes {
                 connection: None,
                 answer_timeout: settings.answer_timeout,
                 give_up_after: settings.give_up_after,
+                tells: settings.outbox.changes,
             };
             tokio::spawn(lane.run(requests));
             queue
@@ -171,6 +179,8 @@ struct Lane {
     connection: Option<PgConnection>,
     answer_timeout: Duration,
     give_up_after: Duration,
+    /// Whether appends leave rows in the outbox.
+    tells: bool,
 }
 
 impl Lane {
@@ -255,7 +265,7 @@ impl Lane {
         if self.connection.is_none() {
             self.connection = Some(schema::connect(&self.options).await?);
         }
-        for row in self.ask(append_query(batch)).await? {
+        for row in self.ask(append_query(batch, self.tells)).await? {
             if let Some(append) = batch.remove(&document(&row)?) {
                 let head = append.place.last;
                 append.answer(Ok(head));
@@ -323,13 +333,14 @@ fn next_batch(waiting: &mut VecDeque<Append>) -> Batch {
     batch
 }
 
-fn append_query(batch: &Batch) -> Query<'_, Postgres, PgArguments> {
+fn append_query(batch: &Batch, tells: bool) -> Query<'_, Postgres, PgArguments> {
     let bases = batch.values().map(|it| stored(it.place.first) - 1);
     sqlx::query(APPEND)
         .bind(batch.keys().map(|id| uuid(*id)).collect::<Vec<_>>())
         .bind(bases.collect::<Vec<_>>())
         .bind(lasts(batch))
         .bind(records(batch))
+        .bind(tells)
 }
 
 fn look_query(batch: &Batch, again: bool) -> Query<'_, Postgres, PgArguments> {

@@ -2,6 +2,7 @@
 
 mod failure;
 mod lanes;
+mod outbox;
 mod pool;
 mod schema;
 
@@ -15,9 +16,9 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use self::{failure::Failure, lanes::Lanes, pool::Pool};
+use self::{failure::Failure, lanes::Lanes, outbox::Left, pool::Pool};
 use crate::{
-    DocumentList, DocumentLog, Listed, LogError,
+    DocumentList, DocumentLog, Listed, LogError, Outbox, OutboxSettings,
     codec::{self, Place},
     page::Page,
     thinned,
@@ -44,6 +45,9 @@ pub struct PostgresSettings {
     pub answer_timeout: Duration,
     /// How long an append or a read is tried in all, while the server is away.
     pub give_up_after: Duration,
+    /// What is to be told outside: nothing, unless it is said. All nodes of a database say the same, or what
+    /// some of them write is not told.
+    pub outbox: OutboxSettings,
 }
 
 impl Default for PostgresSettings {
@@ -53,6 +57,7 @@ impl Default for PostgresSettings {
             readers_max: 8,
             answer_timeout: Duration::from_secs(10),
             give_up_after: Duration::from_secs(15),
+            outbox: OutboxSettings::default(),
         }
     }
 }
@@ -78,6 +83,8 @@ pub struct PostgresLog {
     lanes: Lanes,
     pool: Pool,
     answer_timeout: Duration,
+    outbox: OutboxSettings,
+    left: Left,
 }
 
 impl PostgresLog {
@@ -109,6 +116,8 @@ impl PostgresLog {
             lanes: Lanes::start(&options, settings),
             pool: Pool::new(options.clone(), settings),
             answer_timeout: settings.answer_timeout,
+            outbox: settings.outbox,
+            left: Left::default(),
             options,
         }
     }
@@ -160,7 +169,11 @@ impl DocumentLog for PostgresLog {
             last: base.plus(changes.len() as u64),
         };
         let record = codec::encode_changes(place, &changes);
-        self.lanes.append(place, record).await
+        let head = self.lanes.append(place, record).await?;
+        if self.outbox.changes {
+            self.left.tell(id);
+        }
+        Ok(head)
     }
 
     async fn head(&self, id: DocumentId) -> Result<Revision, LogError> {
@@ -296,6 +309,13 @@ impl DocumentLog for PostgresLog {
                      INSERT INTO log_checkpoints (document, revision, record)
                      SELECT $1, $2, $3 FROM document WHERE NOT deleted AND head >= $2
                      ON CONFLICT (document, revision) DO UPDATE SET record = excluded.record
+                     RETURNING document
+                 ), left_to_tell AS (
+                     -- Unless it was there before.
+                     INSERT INTO log_outbox (shard, document, kind, first, last)
+                     SELECT $4, document, 1, $2, $2 FROM put WHERE $5 AND (
+                         SELECT true FROM log_checkpoints WHERE document = $1 AND revision = $2
+                     ) IS NULL
                  )
                  SELECT deleted, head, ARRAY(SELECT revision FROM log_checkpoints WHERE document = $1)
                  FROM document",
@@ -304,8 +324,13 @@ impl DocumentLog for PostgresLog {
                 .bind(uuid(id))
                 .bind(stored(at))
                 .bind(record.as_slice())
+                .bind(i16::from(Self::shard(id)))
+                .bind(self.outbox.checkpoints)
         };
         let rows = self.pool.ask(LARGE_TIMEOUT, insert).await?;
+        if self.outbox.checkpoints {
+            self.left.tell(id);
+        }
         // One that was never written has nothing but what it begins with.
         let Some(row) = existing(id, &rows)? else {
             let head = Revision::ZERO;
@@ -367,6 +392,19 @@ impl DocumentLog for PostgresLog {
             "WITH gone AS (
                  DELETE FROM log_checkpoints WHERE document = $1 AND revision IN (
                      SELECT revision FROM log_checkpoints WHERE document = $1 LIMIT $2
+                 ) RETURNING 1
+             ) SELECT count(*) FROM gone",
+        )
+        .await?;
+        // Those of nodes that tell, whether this one does or not.
+        self.delete_rows(
+            id,
+            "WITH gone AS (
+                 DELETE FROM log_outbox
+                 WHERE shard = get_byte(uuid_send($1), 15) % 16 AND seq IN (
+                     SELECT seq FROM log_outbox
+                     WHERE shard = get_byte(uuid_send($1), 15) % 16 AND document = $1
+                     ORDER BY seq LIMIT $2
                  ) RETURNING 1
              ) SELECT count(*) FROM gone",
         )

@@ -406,3 +406,19 @@ async fn a_server_that_forgets(place: Place) {
     send(&all, &events(2..4)).await;
     assert_eq!(take(&mut consumer, 2).await, events(2..4));
 }
+
+/// Of NATS: Redis has no limits but those that come with each event.
+#[tokio::test]
+async fn who_only_reads_changes_no_limit() {
+    let place = Place::new(Server::Nats);
+    let all = open(&place).await;
+    send(&all, &events(0..1)).await;
+    let mut others = settings(&place);
+    others.age_max = Duration::from_secs(3_600);
+    let reading = connect(&place.server.url(), others).await;
+    consume(&reading, &[EDIT], "readers").await;
+    let context = jetstream::new(raw_nats().await);
+    let stream = context.get_stream(format!("{}-events", place.prefix)).await;
+    let age_max = stream.unwrap().cached_info().config.max_age;
+    assert_eq!(age_max, EventsSettings::default().age_max);
+}

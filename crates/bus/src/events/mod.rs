@@ -94,7 +94,7 @@ impl Event {
 }
 
 /// How streams of events behave. They are bounded: what is older or more is gone, also for groups
-/// that have not read it.
+/// that have not read it. Who sends says so; who only reads leaves a stream as it is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EventsSettings {

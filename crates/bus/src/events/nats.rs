@@ -97,12 +97,17 @@ impl Shared {
         }
     }
 
+    /// The stream, which is made if it is not there.
+    async fn stream(&self) -> Result<stream::Stream, BusError> {
+        let stream = self.context.get_or_create_stream(self.stream_config());
+        stream.await.map_err(BusError::unavailable)
+    }
+
     /// Makes the stream, or gives the one that is there these limits. What else an operator has
     /// changed stays.
-    async fn stream(&self) -> Result<stream::Stream, BusError> {
+    async fn prepare(&self) -> Result<(), BusError> {
         let config = self.stream_config();
-        let stream = self.context.get_or_create_stream(config.clone()).await;
-        let stream = stream.map_err(BusError::unavailable)?;
+        let stream = self.stream().await?;
         let found = &stream.cached_info().config;
         let wanted = stream::Config {
             subjects: config.subjects,
@@ -117,7 +122,7 @@ impl Shared {
             updated.map_err(BusError::unavailable)?;
         }
         self.is_ready.store(true, Relaxed);
-        Ok(stream)
+        Ok(())
     }
 
     /// Gives up at once where there is no connection: async-nats would send later what it is given,
@@ -139,7 +144,7 @@ impl Shared {
 
     async fn send(&self, events: &[Event]) -> Result<(), BusError> {
         if !self.is_ready.load(Relaxed) {
-            self.stream().await?;
+            self.prepare().await?;
         }
         for batch in events.chunks(BATCH_MAX) {
             let sent = async {

@@ -38,6 +38,7 @@ on_each_store! {
     whatever_goes_at_once_waits_in_no_circle,
     the_latest_content_is_indexed,
     one_node_has_a_job,
+    forward,
     every_node_has_the_same_keys,
     what_one_node_does_the_others_learn,
 }
@@ -656,6 +657,28 @@ async fn the_latest_content_is_indexed(store: &Store) {
         );
         assert_eq!(found.await.unwrap().len(), usize::from(n == 10), "{n}");
     }
+}
+
+/// What was told of the trail, whoever told it how late.
+async fn forward(store: &Store) {
+    let nodes = nodes(store, 2).await;
+    let rows = nodes[0].trail_after(0, 100).await.unwrap();
+    let seqs: Vec<_> = rows.iter().map(|row| row.seq).collect();
+    assert!(seqs.len() >= 2);
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64));
+    assert_eq!(nodes[1].trail_after(0, 1).await.unwrap(), rows[..1]);
+    assert_eq!(nodes[1].trail_after(1, 100).await.unwrap(), rows[1..]);
+    let hash = nodes[0].audit_hash(1).await.unwrap();
+    assert_eq!(hash.as_ref(), Some(&rows[0].hash));
+
+    assert_eq!(nodes[0].event_cursor("a", 5).await.unwrap(), 5);
+    assert_eq!(nodes[1].event_cursor("a", 9).await.unwrap(), 5);
+    assert_eq!(nodes[1].event_cursor("b", 0).await.unwrap(), 0);
+    for (node, seq, then) in [(0, 7, 7), (1, 6, 7), (1, 8, 8), (0, 1, 8)] {
+        nodes[node].advance_event_cursor("a", seq).await.unwrap();
+        assert_eq!(nodes[0].event_cursor("a", 0).await.unwrap(), then);
+    }
+    assert_eq!(nodes[0].event_cursor("b", 3).await.unwrap(), 0);
 }
 
 async fn one_node_has_a_job(store: &Store) {

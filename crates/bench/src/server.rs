@@ -67,7 +67,7 @@ impl Servers {
                 command.args(["--bus-prefix", schema.name()]);
             }
             if let Stores::Database { bus: Some(bus) } = stores {
-                command.args(["--bus", bus]);
+                command.args(["--bus", bus, "--events", ""]);
             }
             nodes.push(Node::start(command).await?);
         }

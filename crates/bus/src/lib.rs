@@ -9,7 +9,7 @@
 //!
 //! # Not here
 //!
-//! What a message says (`server`), and the outbox that events come from (`catalog`).
+//! What a message says, and what events come from (`server`).
 
 mod any;
 mod envelope;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod events;
 mod migration;
 mod records;
 
@@ -58,6 +59,9 @@ enum Command {
     Audit(records::AuditCommand),
     /// Copy everything from one place to another, and compare
     Migrate(migration::MigrateArgs),
+    /// Read what is told to other programs
+    #[command(subcommand)]
+    Events(events::EventsCommand),
     /// Look at the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -202,6 +206,7 @@ impl Cli {
                 Command::User(UserCommand::Erase(args)) => records::erase(args).await,
                 Command::Migrate(args) => migration::migrate(args).await,
                 Command::Audit(command) => records::audit(command).await,
+                Command::Events(command) => events::events(command).await,
                 Command::Organization(OrganizationCommand::Create(args)) => {
                     create_organization(args).await
                 }

@@ -2,10 +2,12 @@
 
 mod location;
 mod service;
+mod told;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,12 +15,14 @@ use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
+use motet_bus::{EventKind, EventsSettings};
 use motet_model::limits;
 use serde::{Deserialize, Deserializer, Serialize, de::value::StrDeserializer};
 
 pub(crate) use self::{
     location::Location,
     service::{BusUrl, DatabaseUrl},
+    told::Told,
 };
 use crate::{
     auth::{IssuerSettings, ProviderSettings},
@@ -54,6 +58,11 @@ pub(crate) struct Config {
     pub(crate) bus: Option<BusUrl>,
     /// What all names there begin with, so that several installations can share it.
     pub(crate) bus_prefix: String,
+    /// What is told to other programs by the bus.
+    #[serde(deserialize_with = "list")]
+    pub(crate) events: Vec<Told>,
+    /// How long that is kept there.
+    pub(crate) events_days: u64,
     /// Where other nodes reach this one, like `http://10.0.0.5:8080`. Without it, where it listens.
     pub(crate) advertise: Option<String>,
     /// What this node does.
@@ -148,6 +157,8 @@ impl Default for Config {
             database: None,
             bus: None,
             bus_prefix: "motet".to_owned(),
+            events: EventKind::ALL.map(Told).to_vec(),
+            events_days: 7,
             advertise: None,
             roles: vec![NodeRole::Gateway, NodeRole::Api, NodeRole::Worker],
             log: "info".to_owned(),
@@ -204,6 +215,14 @@ pub struct Flags {
     #[arg(long, value_name = "PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     bus_prefix: Option<String>,
+    /// What is told to other programs by the bus, with commas; empty for nothing [default: all]
+    #[arg(long, value_name = "KINDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<String>,
+    /// How long that is kept there [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_days: Option<u64>,
     /// Where the other nodes of the database reach this one: http://HOST:PORT [default: where it listens]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -359,6 +378,10 @@ impl Config {
             config.trash_days.max(config.guest_days) <= DAYS_MAX,
             "trash_days and guest_days must be at most {DAYS_MAX}"
         );
+        anyhow::ensure!(
+            (1..=DAYS_MAX).contains(&config.events_days),
+            "events_days must be 1 to {DAYS_MAX}"
+        );
         let updates = 1_024..=limits::REPLICA_BYTES_MAX;
         anyhow::ensure!(
             updates.contains(&config.update_bytes_max),
@@ -388,6 +411,20 @@ impl Config {
     /// Whether this node does that.
     pub(crate) fn does(&self, role: NodeRole) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Whether such events are told to other programs.
+    pub(crate) fn tells(&self, kind: EventKind) -> bool {
+        self.bus.is_some() && self.events.contains(&Told(kind))
+    }
+
+    /// How they are kept.
+    pub(crate) fn events_settings(&self) -> EventsSettings {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let mut settings = EventsSettings::default();
+        settings.bus.prefix.clone_from(&self.bus_prefix);
+        settings.age_max = DAY * u32::try_from(self.events_days).unwrap_or(u32::MAX);
+        settings
     }
 
     fn lift_limits(&mut self) {

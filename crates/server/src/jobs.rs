@@ -1,13 +1,14 @@
 //! Jobs behind the scenes, of which each is done by one node at a time.
 //!
-//! A node that dies leaves its claim behind for at most [`CLAIM_MS`]. One that is stopped for longer may
+//! A node that dies leaves its claim behind for at most [`Job::claim_ms`]. One that is stopped for longer may
 //! go on beside another when it wakes up; what is done under a claim is harmless then, and only done twice.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
+use motet_bus::EventKind;
 use motet_catalog::{Catalog, CatalogError};
 use motet_model::{Clock, DocumentId, NodeId};
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::entropy;
@@ -15,8 +16,11 @@ use crate::entropy;
 /// How long a claim lasts that is not renewed.
 const CLAIM_MS: u64 = 60_000;
 
-/// How often a claim is renewed.
-const RENEWAL: Duration = Duration::from_secs(20);
+/// The same of those for which somebody waits.
+const URGENT_CLAIM_MS: u64 = 9_000;
+
+/// How often a claim is renewed while it would last.
+const RENEWALS: u64 = 3;
 
 /// How long one who waits for a job pauses between two attempts, at first and in the end.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -33,6 +37,10 @@ pub(crate) enum Job {
     Indexing,
     /// Changing what the catalog says of a document.
     Change(DocumentId),
+    /// Telling outside what a part of the outbox has.
+    Outbox(u8),
+    /// Telling outside what the audit trail has, as events of this kind.
+    Trail(EventKind),
 }
 
 impl Job {
@@ -41,7 +49,17 @@ impl Job {
             Self::Erasures => "erasures".into(),
             Self::Housekeeping => "housekeeping".into(),
             Self::Indexing => "indexing".into(),
-            Self::Change(id) => format!("change {id}").into(),
+            Self::Change(id) => format!("change/{id}").into(),
+            Self::Outbox(shard) => format!("outbox/{shard}").into(),
+            Self::Trail(kind) => format!("trail/{}", kind.as_str()).into(),
+        }
+    }
+
+    /// How long a node that dies keeps others from the job.
+    const fn claim_ms(self) -> u64 {
+        match self {
+            Self::Outbox(_) | Self::Trail(_) | Self::Change(_) => URGENT_CLAIM_MS,
+            _ => CLAIM_MS,
         }
     }
 }
@@ -55,7 +73,26 @@ pub(crate) struct Jobs {
 }
 
 /// A job that is this node's until this is dropped.
-pub(crate) struct Claim(#[expect(dead_code, reason = "its end ends the claim")] DropGuard);
+pub(crate) struct Claim {
+    /// Its end ends the claim.
+    over: DropGuard,
+    lost: CancellationToken,
+    renewing: JoinHandle<()>,
+}
+
+impl Claim {
+    /// Whether another node has the job by now, because this one was stopped for too long.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Ends it, and returns when others can have the job.
+    pub(crate) async fn give_back(self) {
+        drop(self.over);
+        // A panic has been reported by the task itself.
+        let _panicked = self.renewing.await;
+    }
+}
 
 impl Jobs {
     pub(crate) fn new(catalog: Catalog, clock: Arc<dyn Clock>, node: NodeId) -> Self {
@@ -74,17 +111,23 @@ impl Jobs {
     pub(crate) async fn claim(&self, job: Job) -> Result<Option<Claim>, CatalogError> {
         // Another one for each claim: giving one back must not end the next one of the same node.
         let holder = NodeId::new(self.clock.now_ms(), entropy::bytes());
-        if !self.claim_as(holder, job, CLAIM_MS).await? {
+        let claim_ms = job.claim_ms();
+        if !self.claim_as(holder, job, claim_ms).await? {
             return Ok(None);
         }
         let over = CancellationToken::new();
-        let claim = Claim(over.clone().drop_guard());
-        let jobs = self.clone();
-        tokio::spawn(async move {
-            while over.run_until_cancelled(sleep(RENEWAL)).await.is_some() {
-                match jobs.claim_as(holder, job, CLAIM_MS).await {
+        let lost = CancellationToken::new();
+        let guard = over.clone().drop_guard();
+        let (jobs, losing) = (self.clone(), lost.clone());
+        let renewal = Duration::from_millis(claim_ms / RENEWALS);
+        let renewing = tokio::spawn(async move {
+            while over.run_until_cancelled(sleep(renewal)).await.is_some() {
+                match jobs.claim_as(holder, job, claim_ms).await {
                     Ok(true) => {}
-                    Ok(false) => tracing::warn!(?job, "another node has taken the job over"),
+                    Ok(false) => {
+                        losing.cancel();
+                        tracing::warn!(?job, "another node has taken the job over");
+                    }
                     Err(error) => tracing::warn!(?job, %error, "a claim was not renewed"),
                 }
             }
@@ -92,7 +135,11 @@ impl Jobs {
                 tracing::debug!(?job, %error, "a claim was not given back; it ends by itself");
             }
         });
-        Ok(Some(claim))
+        Ok(Some(Claim {
+            over: guard,
+            lost,
+            renewing,
+        }))
     }
 
     /// Claims a job as soon as no other node has it.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
-use motet_bus::{AnyBus, BusSettings, LocalBus};
+use motet_bus::{AnyBus, AnyEvents, BusSettings, EventKind, LocalBus};
 use motet_document::Settings;
 use motet_model::{Clock, NodeId};
 use tokio::{
@@ -27,6 +27,7 @@ use crate::{
     config::{Config, NodeRole},
     entropy,
     erasure::Eraser,
+    events::{self, Relay},
     export::Exports,
     housekeeping,
     http::{self, App, Edge, RequestLimits},
@@ -53,6 +54,10 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     }
     let catalog = stores::open_catalog(&config).await?;
     let log = Arc::new(stores::open_log(&config).await?);
+    let told = EventKind::ALL.into_iter().filter(|it| config.tells(*it));
+    let told: Vec<_> = told.collect();
+    let prepared = events::prepare(&catalog, &told).await;
+    prepared.context("cannot see how far events were told")?;
     let tokens = Tokens::open(&catalog, &config.keys()).await;
     let tokens = Arc::new(tokens.context("cannot read the signing keys")?);
     let (issuers, providers) = outsiders(&config)?;
@@ -87,7 +92,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let bus = connect(&config, node).await?;
     let collab = Collab::new(
         bus,
-        log,
+        Arc::clone(&log),
         catalog.clone(),
         authority.clone(),
         auditor.clone(),
@@ -134,9 +139,17 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
 
     if config.does(NodeRole::Worker) {
         tokio::spawn(eraser.watch());
-        tokio::spawn(Arc::clone(&collab).index_missed(jobs));
+        tokio::spawn(Arc::clone(&collab).index_missed(jobs.clone()));
         tokio::spawn(housekeeping::run(Arc::downgrade(&app)));
     }
+    let relay = match &config.bus {
+        Some(url) if config.does(NodeRole::Worker) => {
+            let events = AnyEvents::connect(url.expose(), config.events_settings()).await;
+            let events = events.context("cannot use the streams of events")?;
+            Some(Relay::start(events, told, log, catalog.clone(), jobs))
+        }
+        _ => None,
+    };
 
     let edge = Edge::new(&config);
     tokio::spawn(watch::run(Arc::downgrade(&app)));
@@ -175,6 +188,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     nodes.leave().await;
     refusals.flush().await;
     auditor.flush(AUDIT_TIMEOUT).await;
+    if let Some(relay) = relay {
+        relay.stop().await;
+    }
     catalog.close().await;
     let (appends, races_lost) = collab.appends();
     tracing::info!(appends, races_lost, "stopped");

@@ -2,8 +2,9 @@
 //! one server, or in a PostgreSQL database, which any number of nodes share.
 
 use anyhow::Context;
+use motet_bus::EventKind;
 use motet_catalog::Catalog;
-use motet_log::{AnyLog, LogError, PostgresLog, PostgresSettings, SqliteLog};
+use motet_log::{AnyLog, LogError, OutboxSettings, PostgresLog, PostgresSettings, SqliteLog};
 
 use crate::config::Config;
 
@@ -28,7 +29,12 @@ pub(crate) async fn open_catalog(config: &Config) -> anyhow::Result<Catalog> {
 pub(crate) async fn open_log(config: &Config) -> Result<AnyLog, LogError> {
     match &config.database {
         Some(url) => {
-            let log = PostgresLog::open(url.expose(), PostgresSettings::default()).await?;
+            let mut settings = PostgresSettings::default();
+            settings.outbox = OutboxSettings {
+                changes: config.tells(EventKind::DocumentEdit),
+                checkpoints: config.tells(EventKind::DocumentVersion),
+            };
+            let log = PostgresLog::open(url.expose(), settings).await?;
             Ok(log.into())
         }
         None => Ok(SqliteLog::open(&config.document_log())?.into()),

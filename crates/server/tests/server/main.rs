@@ -16,6 +16,7 @@ mod config;
 mod documents;
 mod edit;
 mod events;
+mod events_out;
 mod http;
 mod keys;
 mod kill;

@@ -253,7 +253,8 @@ fn buses() -> [Vec<String>; 2] {
     let at = |scheme: &str, variable: &str, usual: &str| {
         let address = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
         let url = format!("{scheme}://{address}");
-        ["--bus", &url, "--bus-prefix", &prefix].map(ToOwned::to_owned)
+        // Nothing is told to others: streams would be left behind.
+        ["--bus", &url, "--bus-prefix", &prefix, "--events", ""].map(ToOwned::to_owned)
     };
     [
         at("redis", "MOTET_TEST_REDIS", "127.0.0.1:6379").into(),

@@ -176,3 +176,40 @@ impl Jobs {
             .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use motet_testing::Schema;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// A node that was stopped for too long, while another took its job.
+    #[tokio::test]
+    async fn who_has_lost_a_job_learns_of_it() {
+        let schema = Schema::new().await;
+        let catalog = Catalog::open_postgres(&schema.url()).await.unwrap();
+        let [here, there] = [1, 2].map(|n| {
+            let node = NodeId::from_bytes([n; 16]);
+            Jobs::new(catalog.clone(), Arc::new(SystemClock), node)
+        });
+        let job = Job::Outbox(3);
+        let claim = here.claim(job).await.unwrap().unwrap();
+        assert!(there.claim(job).await.unwrap().is_none());
+        assert!(!claim.is_lost());
+        claim.give_back().await;
+        let claim = there.claim(job).await.unwrap().unwrap();
+
+        let late_ms = SystemClock.now_ms() + 10 * URGENT_CLAIM_MS;
+        let (name, until_ms) = (job.name(), late_ms + URGENT_CLAIM_MS);
+        let taken = catalog.claim(&name, here.node, late_ms, until_ms).await;
+        assert!(taken.unwrap());
+        let lost = timeout(Duration::from_secs(20), claim.lost.cancelled()).await;
+        lost.unwrap();
+        assert!(claim.is_lost());
+        // What it gives back is not its own any more.
+        claim.give_back().await;
+        assert!(there.claim(job).await.unwrap().is_none());
+    }
+}

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Tables that are not copied. All others are.
-const SKIPPED: [&str; 11] = [
+const SKIPPED: [&str; 14] = [
     // How far the tables are; the target has its own.
     SQLITE_MIGRATIONS,
     POSTGRES_MIGRATIONS,
@@ -19,13 +19,17 @@ const SKIPPED: [&str; 11] = [
     "search_documents",
     "search_texts",
     "search_parts",
-    // Which node does what: those of the source do nothing any more.
+    // Which nodes there are and what they do: those of the source do nothing any more.
     "claims",
+    "nodes",
+    // How far others were told by streams, which do not move with it.
+    "event_cursors",
     // The log of documents, which may be in the same database.
     "log_documents",
     "log_appends",
     "log_checkpoints",
     "log_migrations",
+    "log_outbox",
 ];
 /// Tables that SQLite makes behind those: its own, and those of FTS5.
 const SKIPPED_PREFIXES: [&str; 2] = ["sqlite_", "search_texts_"];

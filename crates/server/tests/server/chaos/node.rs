@@ -43,6 +43,9 @@ impl Node {
             &format!("{}://{}", services.scheme(), bus.address),
             "--bus-prefix",
             schema.name(),
+            // Nothing is told to others: streams would be left behind.
+            "--events",
+            "",
             "--log",
             "warn,motet_server::collab=debug",
         ];

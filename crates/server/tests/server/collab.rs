@@ -606,7 +606,7 @@ async fn a_connection_that_breaks_while_it_waits_leaves_no_session() {
 #[tokio::test]
 async fn a_token_expires_also_while_the_client_keeps_sending() {
     let data = data_dir();
-    let server = Server::start(data.path(), &["--access-token-seconds", "1"]);
+    let server = Server::start(data.path(), &["--access-token-seconds", "3"]);
     let ada = server.register("ada");
     let document = server.create(&ada);
     let (client, _) = server.join(&ada, &document, "a").await;

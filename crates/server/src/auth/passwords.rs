@@ -159,8 +159,9 @@ impl Passwords {
         let turn = permit(&lane.turns).await;
         let core = permit(&self.cores).await;
         let done = tokio::task::spawn_blocking(move || {
-            // The work goes on when nobody waits for it any more, and counts until it is done.
-            let _held = (core, turn, place);
+            // The work goes on when nobody waits for it any more, and counts until it is done. The turn is given
+            // on before the core: whoever gets it comes to stand in line while the core is still held.
+            let _held = (turn, core, place);
             work()
         });
         Ok(done.await.expect("hashing does not panic"))
@@ -238,6 +239,8 @@ fn hash(password: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
     use super::*;
@@ -365,23 +368,39 @@ mod tests {
 
     #[tokio::test]
     async fn shared() {
-        let mut slow = Slow::new();
-        let waiting = [slow.fill(30, account), slow.fill(60, sign_in)];
-        let mut begun = vec![slow.begins().await, slow.begins().await];
-        // Not to the end: when the sign-ins are through, which is not always last, others begin one by one.
-        while begun.len() < 75 {
-            slow.end(1);
-            begun.push(slow.begins().await);
+        let passwords = Passwords::new();
+        let (begun, mut beginnings) = mpsc::unbounded_channel();
+        let ask = |purpose| {
+            let (passwords, begun) = (passwords.clone(), begun.clone());
+            tokio::spawn(async move {
+                let work = move || {
+                    // Ends when the test lets go of its end, and not before.
+                    let (end, ended) = std::sync::mpsc::channel::<()>();
+                    begun.send((purpose, end)).unwrap();
+                    assert!(ended.recv().is_err());
+                };
+                passwords.run(purpose, work).await
+            })
+        };
+        let others = (0..30).map(account);
+        let waiting: Vec<_> = others.chain((0..60).map(sign_in)).map(ask).collect();
+        drop(begun);
+        let (mut running, mut others) = (VecDeque::new(), 0_usize);
+        // Not to the end: when the sign-ins are through, others begin one by one.
+        for count in 1..=75 {
+            if running.len() == CONCURRENT_MAX {
+                // The one that has worked for longer is done.
+                running.pop_front();
+            }
+            let (purpose, end) = beginnings.recv().await.unwrap();
+            running.push_back(end);
+            others += usize::from(matches!(purpose, Purpose::Account(_)));
+            assert!(others.abs_diff(count / 3) <= 2, "{others} of {count}");
         }
-        // Which of two that run ends first is chance.
-        for end in (3..=75).step_by(3) {
-            let others = begun[..end].iter();
-            let others = others.filter(|it| matches!(it, Purpose::Account(_)));
-            let count = others.count();
-            assert!(count.abs_diff(end / 3) <= 2, "{count} of {end}");
-        }
-        slow.end(90);
-        for done in waiting.into_iter().flatten() {
+        running.clear();
+        // The rest end as they begin.
+        while beginnings.recv().await.is_some() {}
+        for done in waiting {
             assert_eq!(done.await.unwrap(), Ok(()));
         }
     }

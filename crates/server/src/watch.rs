@@ -1,7 +1,10 @@
 //! What is done elsewhere while the server runs, by other nodes and on the command line: the audit trail
 //! tells of it, whatever else is lost, and live sessions learn of it within a second or so.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use motet_catalog::{AuditAction, CatalogError, PastAct};
 use tokio::time::{MissedTickBehavior, interval};
@@ -92,7 +95,9 @@ async fn learn(app: &App, act: &PastAct) -> Result<(), CatalogError> {
             if let Some(id) = act.document
                 && !app.catalog.is_there(id).await?
             {
-                app.collab.evict(id).await;
+                // Its room may take its time to end, and what else was done does not wait for that.
+                let collab = Arc::clone(&app.collab);
+                tokio::spawn(async move { collab.evict(id).await });
             }
         }
         AuditAction::DocumentShared

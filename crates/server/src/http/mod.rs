@@ -65,6 +65,9 @@ pub(crate) fn router(app: Arc<App>, edge: &Edge, config: &Config) -> Service {
     if is_gateway {
         versioned = versioned.merge(live());
     }
+    if is_api || is_gateway {
+        versioned = versioned.merge(present());
+    }
     let versioned = versioned.fallback(async || ApiError::not_found("endpoint"));
     let mut described = OpenApiRouter::with_openapi(openapi::outline())
         .nest("/api/v1", versioned)
@@ -97,6 +100,14 @@ fn live() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(live::messages))
 }
 
+/// Who is here: asked of gateways by nodes with the API, which know only of themselves.
+fn present() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(presence::show))
+        .routes(routes!(admin::sessions))
+        .routes(routes!(admin::end_session))
+}
+
 /// The REST API: what is not in the document that describes it is not there either.
 fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -121,7 +132,6 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(privacy::erase))
         .routes(routes!(audit::list))
         .routes(routes!(audit::of_document))
-        .routes(routes!(presence::show))
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
         .routes(routes!(organization::show, organization::rename))
@@ -134,8 +144,6 @@ fn api(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(organization::join, organization::leave))
         .routes(routes!(admin::users, admin::create_user))
         .routes(routes!(admin::change_user))
-        .routes(routes!(admin::sessions))
-        .routes(routes!(admin::end_session))
         .routes(routes!(admin::limits))
         .routes(routes!(links::invitation, links::open))
         .routes(routes!(links::list, links::create))

@@ -220,6 +220,18 @@ async fn each_node_does_its_part() {
     stream.submit(1, 1, json!([{ "insert": "," }])).await;
     stream.expect("ack").await;
 
+    // Who is with a gateway is known to those who are asked for it.
+    let path = format!("/api/v1/presence/{}", ada.id);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (_, presence) = api.call("GET", &path, Some(&ada.token), None);
+        if presence["online"] == true {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nobody is there: {presence}");
+        sleep(Duration::from_millis(100)).await;
+    }
+
     let status = |server: &Server, path: &str| {
         let headers = [("authorization", format!("Bearer {}", ada.token))];
         server.raw("GET", path, &headers, None).0

@@ -62,4 +62,4 @@ pub use presence::{Presence, PresenceUpdate, Selection, Wire};
 pub use reconciliation::Reconciliation;
 pub use report::{REPORT_BYTES_MAX, Report, ReportError};
 pub use submission::Submission;
-pub use window::{Changes, Committed};
+pub use window::{BatchWire, Changes, Committed, Row};

@@ -1,14 +1,14 @@
 //! The latest changes of a document, kept in memory to transform over and to catch up from.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use motet_crdt::StateVector;
-use motet_model::{Change, Revision, SessionId};
+use motet_model::{Change, ClientId, Revision, SessionId, UserId};
 use motet_ot::Delta;
 
 use crate::presence::Wire;
@@ -38,25 +38,85 @@ pub struct Changes {
 #[derive(Debug)]
 struct Batch {
     entries: Box<[Arc<Committed>]>,
-    /// All of them as one wire form.
-    wire: OnceLock<Bytes>,
+    /// See [`Changes::size_bytes`].
+    size_bytes: usize,
+    /// Whose changes stand where.
+    places: OnceLock<HashMap<(UserId, ClientId), Vec<usize>>>,
+    wire: BatchWire,
+}
+
+/// The wire forms of a whole batch, so that a session is sent it at no cost for each of its changes.
+#[derive(Debug, Default)]
+pub struct BatchWire {
+    /// In the dialect of positions.
+    pub ot: OnceLock<Row>,
+    /// The same where each message names its document.
+    pub ot_named: OnceLock<Row>,
+    /// In the dialect of identities, all changes as one.
+    pub yjs: OnceLock<Bytes>,
+}
+
+/// Wire forms of changes one after another, in one piece.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// All of them.
+    pub bytes: Bytes,
+    /// Where each ends, in bytes; what separates it from the next follows.
+    pub ends: Box<[usize]>,
+}
+
+fn sent_bytes(entries: &[Arc<Committed>]) -> usize {
+    let size_bytes = |change: &Change| change.delta.len().max(change.update.len());
+    entries.iter().map(|entry| size_bytes(&entry.change)).sum()
 }
 
 impl Changes {
     pub(crate) fn new(entries: Vec<Arc<Committed>>) -> Self {
         let range = 0..entries.len();
         let batch = Arc::new(Batch {
+            size_bytes: sent_bytes(&entries),
             entries: entries.into(),
-            wire: OnceLock::new(),
+            places: OnceLock::new(),
+            wire: BatchWire::default(),
         });
         Self { batch, range }
     }
 
-    /// A place for the caller to keep one wire form of all these changes together; `None` where they are
+    /// Places for the caller to keep the wire forms of all these changes together; `None` where they are
     /// not all that were committed at once.
     #[must_use]
-    pub fn wire(&self) -> Option<&OnceLock<Bytes>> {
-        (self.range.len() == self.batch.entries.len()).then_some(&self.batch.wire)
+    pub fn wire(&self) -> Option<&BatchWire> {
+        self.is_whole().then_some(&self.batch.wire)
+    }
+
+    /// How much they hold, in whichever dialect that is more. O(1) where they are all that were committed at
+    /// once.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        if self.is_whole() {
+            self.batch.size_bytes
+        } else {
+            sent_bytes(self)
+        }
+    }
+
+    /// Which of all that were committed at once a client has made, in order. O(1), after the first time.
+    #[must_use]
+    pub fn made_by(&self, author: UserId, client_id: &ClientId) -> &[usize] {
+        let places = self.batch.places.get_or_init(|| {
+            let mut places: HashMap<_, Vec<_>> = HashMap::new();
+            for (place, entry) in self.batch.entries.iter().enumerate() {
+                let client = (entry.change.author, entry.change.client_id.clone());
+                places.entry(client).or_default().push(place);
+            }
+            places
+        });
+        let places = places.get(&(author, client_id.clone()));
+        places.map_or(&[], Vec::as_slice)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.range.len() == self.batch.entries.len()
     }
 
     /// Those after `revision`.

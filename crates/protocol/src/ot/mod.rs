@@ -4,4 +4,4 @@ mod client;
 mod server;
 
 pub use client::{ClientMessage, Incoming, Refused, decode};
-pub use server::{Body, Cursor, ServerMessage, encode, frame, operation};
+pub use server::{Body, Cursor, Piece, ServerMessage, encode, frame, operation, row};

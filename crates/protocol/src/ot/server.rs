@@ -160,28 +160,67 @@ pub fn operation(
     Bytes::from(body)
 }
 
+/// A part of a frame.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// A message, and the document that it names.
+    One(Option<DocumentId>, Body),
+    /// So many messages of a [`row`].
+    Row(Bytes, usize),
+}
+
+/// Writes messages one after another, as frames hold them, and says where each ends: one byte that separates
+/// it from the next comes behind. Made once, any part of it goes into as many frames as there are receivers.
+#[must_use]
+pub fn row(document: Option<DocumentId>, bodies: &[Body]) -> (Bytes, Box<[usize]>) {
+    let mut json = Vec::with_capacity(size_bytes(bodies.iter()));
+    let mut ends = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        if !json.is_empty() {
+            json.push(b',');
+        }
+        put(&mut json, document, body);
+        ends.push(json.len());
+    }
+    (json.into(), ends.into())
+}
+
 /// Joins messages into one frame; the id names the document on a connection that holds several.
 #[must_use]
-pub fn frame(messages: &[(Option<DocumentId>, Body)]) -> Vec<u8> {
-    const PREFIX_BYTES: usize = 56;
-    let size: usize = messages
-        .iter()
-        .map(|(_, body)| body.len() + PREFIX_BYTES)
-        .sum();
-    let mut frame = Vec::with_capacity(size + 2);
-    let alone = messages.len() == 1;
+pub fn frame(pieces: &[Piece]) -> Vec<u8> {
+    let bodies = pieces.iter().map(|piece| match piece {
+        Piece::One(_, json) | Piece::Row(json, _) => json,
+    });
+    let mut frame = Vec::with_capacity(size_bytes(bodies) + 2);
+    let alone = matches!(pieces, [Piece::One(..) | Piece::Row(_, 1)]);
     if !alone {
         frame.push(b'[');
     }
-    for (index, (document, body)) in messages.iter().enumerate() {
-        frame.extend_from_slice(if index == 0 { b"{" } else { b",{" });
-        if let Some(document) = document {
-            frame.extend_from_slice(format!(r#""documentId":"{document}","#).as_bytes());
+    for (index, piece) in pieces.iter().enumerate() {
+        if index > 0 {
+            frame.push(b',');
         }
-        frame.extend_from_slice(body);
+        match piece {
+            Piece::One(document, body) => put(&mut frame, *document, body),
+            Piece::Row(json, _) => frame.extend_from_slice(json),
+        }
     }
     if !alone {
         frame.push(b']');
     }
     frame
+}
+
+fn put(json: &mut Vec<u8>, document: Option<DocumentId>, body: &Body) {
+    json.push(b'{');
+    if let Some(document) = document {
+        json.extend_from_slice(format!(r#""documentId":"{document}","#).as_bytes());
+    }
+    json.extend_from_slice(body);
+}
+
+/// At most so many bytes, with all that is put around them.
+fn size_bytes<'a>(bodies: impl Iterator<Item = &'a Body>) -> usize {
+    const AROUND_BYTES: usize = 56;
+    bodies.map(|body| body.len() + AROUND_BYTES).sum()
 }

@@ -93,6 +93,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is looked for what other nodes did not tell search.
 const INDEX_INTERVAL: Duration = Duration::from_secs(3_600);
 
+/// What is read from a WebSocket at once, and kept for it while it is idle. Larger frames are read in parts; the
+/// buffer is cleared before each read, so that a large one costs more than it saves.
+const READ_BUFFER_BYTES: usize = 4 * 1_024;
+
 /// How many submissions are reconciled at a time.
 const RECONCILING_MAX: usize = 2;
 
@@ -725,6 +729,7 @@ fn accept(
         Dialect::YWebsocket | Dialect::Hocuspocus => collab.settings.update_bytes_max,
     };
     upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(message_bytes_max)
         .max_frame_size(message_bytes_max)
         .on_upgrade(move |socket| {

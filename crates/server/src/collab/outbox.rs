@@ -234,10 +234,7 @@ fn size_bytes(event: &Event) -> usize {
         list.iter().map(|one| MESSAGE_BYTES + data(one)).sum()
     };
     match event {
-        Event::Changes { changes, .. } => changes
-            .iter()
-            .map(|entry| MESSAGE_BYTES + entry.change.delta.len().max(entry.change.update.len()))
-            .sum(),
+        Event::Changes { changes, .. } => MESSAGE_BYTES * changes.len() + changes.size_bytes(),
         Event::Missing { update, .. } => MESSAGE_BYTES + update.len(),
         Event::Presence(update) => {
             let state = |one: &AwarenessState| one.state.as_ref().map_or(0, |state| state.len());

@@ -6,7 +6,7 @@ use motet_document::{Command, Selection, Start, Submission};
 use motet_model::{ClientId, DocumentId, limits};
 use motet_protocol::{
     ErrorCode, close,
-    ot::{self, Body, ClientMessage, Incoming, Refused, ServerMessage},
+    ot::{self, Body, ClientMessage, Incoming, Piece, Refused, ServerMessage},
 };
 use tokio::time::Instant;
 
@@ -100,7 +100,8 @@ impl Ot {
 
     /// Answers a message.
     fn answer(&self, document: Option<DocumentId>, body: Body) {
-        self.shared.answer(Message::Json(document, body));
+        self.shared
+            .answer(Message::Json(Piece::One(document, body)));
     }
 
     async fn frame(&mut self, text: &str) {

@@ -200,12 +200,10 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
 
 /// Messages in JSON as one frame.
 fn text(messages: &[Message]) -> Option<String> {
-    let bodies: Vec<_> = messages
-        .iter()
-        .filter_map(|message| match message {
-            Message::Json(document, body) => Some((*document, body.clone())),
-            Message::Binary(_) => None,
-        })
-        .collect();
-    String::from_utf8(ot::frame(&bodies)).ok()
+    let pieces = messages.iter().filter_map(|message| match message {
+        Message::Json(piece) => Some(piece.clone()),
+        Message::Binary(_) => None,
+    });
+    let pieces: Vec<_> = pieces.collect();
+    String::from_utf8(ot::frame(&pieces)).ok()
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use motet_catalog::Role;
 use motet_document::{Command, Event, Reject};
 use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
-use motet_protocol::{ErrorCode, ot::Body};
+use motet_protocol::{ErrorCode, ot::Piece};
 use tokio::sync::{mpsc::error::TrySendError, watch};
 
 pub(crate) use self::{ot::error, yjs::Receipt};
@@ -61,8 +61,8 @@ impl Speech {
 /// Something to send.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    /// An object of a text frame, which may hold several; and the document it names.
-    Json(Option<DocumentId>, Body),
+    /// Of a text frame, which may hold several.
+    Json(Piece),
     /// A binary frame.
     Binary(Bytes),
 }
@@ -70,8 +70,9 @@ pub(crate) enum Message {
 impl Message {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Json(_, body) => body.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Json(Piece::One(_, bytes) | Piece::Row(bytes, _)) | Self::Binary(bytes) => {
+                bytes.len()
+            }
         }
     }
 }

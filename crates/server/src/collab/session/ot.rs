@@ -1,10 +1,12 @@
 //! A session in the dialect of positions.
 
-use motet_document::{Changes, Event, Joined, Presence, PresenceUpdate};
-use motet_model::{Change, DocumentId, Revision};
+use std::{ops::Range, sync::Arc};
+
+use motet_document::{BatchWire, Changes, Committed, Event, Joined, Presence, PresenceUpdate, Row};
+use motet_model::{Change, ClientId, DocumentId, Revision, UserId};
 use motet_protocol::{
     ErrorCode, close,
-    ot::{self, Body, Cursor, ServerMessage},
+    ot::{self, Body, Cursor, Piece, ServerMessage},
 };
 use serde_json::value::RawValue;
 
@@ -23,11 +25,11 @@ impl Session {
     }
 
     pub(super) fn render_ot(&self, event: Event, messages: &mut Vec<Message>) -> Next {
-        let mut say = |body| messages.push(Message::Json(self.name(), body));
+        let mut say = |body| messages.push(self.message(body));
         match event {
             Event::Joined(joined) => say(self.joined(&joined)),
             Event::Changes { changes, live } => {
-                self.changes(&changes, say);
+                self.changes(&changes, messages);
                 if !live {
                     return Next::CatchUp;
                 }
@@ -87,18 +89,29 @@ impl Session {
         })
     }
 
-    fn changes(&self, changes: &Changes, mut say: impl FnMut(Body)) {
+    fn message(&self, body: Body) -> Message {
+        Message::Json(Piece::One(self.name(), body))
+    }
+
+    fn changes(&self, changes: &Changes, messages: &mut Vec<Message>) {
+        let sent = self.sent();
+        let is_next = |first: &Arc<Committed>| first.revision > sent;
+        if let Some(wire) = changes.wire().filter(|_| changes.len() > 1)
+            && changes.first().is_some_and(is_next)
+        {
+            let pieces = batch(changes, wire, self.name(), (self.user, &self.client_id));
+            messages.extend(pieces.into_iter().map(Message::Json));
+            if let Some(last) = changes.last() {
+                self.set_sent(last.revision);
+            }
+            return;
+        }
         for entry in changes.iter() {
             // Whatever was sent before, by whichever way, is not sent again.
             if entry.revision > self.sent() {
                 self.set_sent(entry.revision);
-                say(self.change(entry.revision, &entry.change, || {
-                    let encode = || {
-                        let change = &entry.change;
-                        ot::operation(entry.revision, change.author, entry.session, &change.delta)
-                    };
-                    entry.wire.ot.get_or_init(encode).clone()
-                }));
+                messages
+                    .push(self.message(self.change(entry.revision, &entry.change, || body(entry))));
             }
         }
     }
@@ -108,7 +121,7 @@ impl Session {
         let body = self.change(revision, change, || {
             ot::operation(revision, change.author, None, &change.delta)
         });
-        Message::Json(self.name(), body)
+        self.message(body)
     }
 
     /// On a connection to just this document the connection ends too.
@@ -116,12 +129,12 @@ impl Session {
         let code = match end {
             End::Left => {
                 let left = ot::encode(&ServerMessage::LeftDocument {});
-                messages.push(Message::Json(self.name(), left));
+                messages.push(self.message(left));
                 close::NORMAL
             }
             End::Closed(code) => {
                 let error = error(code, message_for(code), None);
-                messages.push(Message::Json(self.name(), error));
+                messages.push(self.message(error));
                 code.close_code().unwrap_or(close::BAD_REQUEST)
             }
             End::Unread => return Some(close::POLICY),
@@ -133,13 +146,69 @@ impl Session {
     /// An acknowledgement where the change is this client's, `others` where it is not.
     fn change(&self, revision: Revision, change: &Change, others: impl FnOnce() -> Body) -> Body {
         let is_own = change.client_id == self.client_id && change.author == self.user;
-        // What is not counted is no submission: it only says where the client is.
-        if is_own && change.seq > 0 {
+        if is_own && is_counted(change) {
             ack(change.seq, revision)
         } else {
             others()
         }
     }
+}
+
+/// All that were committed at once, as one client is sent them: what others made is made into messages once for
+/// all, and goes between the acknowledgements in pieces of that. O(1 + its own changes), after the first time.
+fn batch(
+    changes: &Changes,
+    wire: &BatchWire,
+    name: Option<DocumentId>,
+    (user, client_id): (UserId, &ClientId),
+) -> Vec<Piece> {
+    let row = match name {
+        Some(_) => &wire.ot_named,
+        None => &wire.ot,
+    };
+    let row = row.get_or_init(|| {
+        let bodies: Vec<_> = changes.iter().map(body).collect();
+        let (bytes, ends) = ot::row(name, &bodies);
+        Row { bytes, ends }
+    });
+    let others = |range: Range<usize>| {
+        let start = match range.start {
+            0 => 0,
+            place => row.ends[place - 1] + 1,
+        };
+        let json = row.bytes.slice(start..row.ends[range.end - 1]);
+        Piece::Row(json, range.len())
+    };
+    let mut pieces = Vec::with_capacity(1);
+    let mut done = 0;
+    for &place in changes.made_by(user, client_id) {
+        let entry = &changes[place];
+        if is_counted(&entry.change) {
+            if done < place {
+                pieces.push(others(done..place));
+            }
+            pieces.push(Piece::One(name, ack(entry.change.seq, entry.revision)));
+            done = place + 1;
+        }
+    }
+    if done < changes.len() {
+        pieces.push(others(done..changes.len()));
+    }
+    pieces
+}
+
+/// What is not counted is no submission: it only says where the client is.
+fn is_counted(change: &Change) -> bool {
+    change.seq > 0
+}
+
+/// The message for a change of somebody else, encoded once for all.
+fn body(entry: &Arc<Committed>) -> Body {
+    let encode = || {
+        let change = &entry.change;
+        ot::operation(entry.revision, change.author, entry.session, &change.delta)
+    };
+    entry.wire.ot.get_or_init(encode).clone()
 }
 
 /// An error message.
@@ -178,4 +247,85 @@ fn cursor(presence: &Presence) -> Cursor<'_> {
 /// JSON to embed as it is; `None` cannot happen for JSON that this program has made or checked.
 fn raw(json: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_document::{Access, Command, Document, Member, Settings, Start, Submission};
+    use motet_model::SessionId;
+    use motet_ot::decode;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn client(n: u8) -> ClientId {
+        format!("client-{n}").parse().unwrap()
+    }
+
+    /// One batch in which these have made the changes, in this order.
+    fn committed(authors: &[u8]) -> Changes {
+        let id = DocumentId::from_bytes([9; 16]);
+        let mut document = Document::open(id, None, Settings::default()).unwrap();
+        let joins = (0..4).map(|n| Command::Join {
+            session: SessionId::from_bytes([n; 16]),
+            member: Member {
+                user: UserId::from_bytes([n; 16]),
+                name: "User".into(),
+                color: None,
+                access: Access::Write,
+            },
+            client_id: client(n),
+            start: Start::Text,
+        });
+        let (_, plan) = document.plan(1_000, joins);
+        let _joined = document.commit(plan, Revision::ZERO);
+        let submissions = authors.iter().enumerate().map(|(index, &n)| {
+            let delta = decode(br#"{"ops":[{"insert":"x"}]}"#).unwrap();
+            Command::Submit {
+                session: SessionId::from_bytes([n; 16]),
+                submission: Submission::new(Revision::ZERO, index as u64 + 1, delta),
+            }
+        });
+        let (_, plan) = document.plan(2_000, submissions);
+        let head = Revision::new(authors.len() as u64);
+        let events = document.commit(plan, head).into_iter();
+        let mut changes = events.filter_map(|(_, event)| match event {
+            Event::Changes { changes, .. } => Some(changes),
+            _ => None,
+        });
+        changes.next().unwrap()
+    }
+
+    /// What a client is sent of it, one message after another.
+    fn one_by_one(changes: &Changes, name: Option<DocumentId>, n: u8) -> Vec<Piece> {
+        let of = |entry: &Arc<Committed>| match entry.change.client_id == client(n) {
+            true => Piece::One(name, ack(entry.change.seq, entry.revision)),
+            false => Piece::One(name, body(entry)),
+        };
+        changes.iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_batch_is_what_its_changes_are_one_by_one() {
+        let document = Some(DocumentId::from_bytes([9; 16]));
+        for authors in [
+            &[0, 1][..],
+            &[1, 0],
+            &[0, 1, 1, 0, 2],
+            &[1, 1, 1],
+            &[2, 0, 0, 2],
+        ] {
+            let changes = committed(authors);
+            let wire = changes.wire().unwrap();
+            for (n, name) in (0..4).flat_map(|n| [(n, None), (n, document)]) {
+                let user = UserId::from_bytes([n; 16]);
+                let pieces = batch(&changes, wire, name, (user, &client(n)));
+                let sent: Value = serde_json::from_slice(&ot::frame(&pieces)).unwrap();
+                let expected = ot::frame(&one_by_one(&changes, name, n));
+                let expected: Value = serde_json::from_slice(&expected).unwrap();
+                assert_eq!(sent, expected, "{authors:?}, to {n}");
+                assert_eq!(sent.as_array().unwrap().len(), authors.len());
+            }
+        }
+    }
 }

@@ -219,12 +219,11 @@ impl Session {
                 && entry.session != Some(self.id)
                 && !entry.change.update.is_empty()
         });
-        let wire = changes.wire().filter(|_| changes.len() > 1);
-        if let Some(wire) = wire
-            && others.clone().count() > 1
+        if let Some(wire) = changes.wire()
+            && others.clone().nth(1).is_some()
         {
             // A client takes one message a frame: several changes go as one, made once for all.
-            let together = wire.get_or_init(|| merged(changes)).clone();
+            let together = wire.yjs.get_or_init(|| merged(changes)).clone();
             if !together.is_empty() {
                 return say(together);
             }

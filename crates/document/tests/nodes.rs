@@ -441,6 +441,38 @@ fn bounded() {
 }
 
 #[test]
+fn what_nobody_is_here_to_be_told_is_not_kept() {
+    let mut bench = Bench::new(Settings::default());
+    bench.document.report_all();
+    for n in 1..=100 {
+        let entry = json!({
+            "session": session(n), "count": 1, "user": session(n), "name": "x", "color": 1,
+            "yjs": true, "present": true,
+            "states": [{ "client": n, "clock": 1, "since_ms": 0, "state": "{}" }],
+        });
+        let number = 2 * u64::from(n);
+        for said in [
+            json!({ "number": number, "sessions": [entry] }),
+            json!({ "number": number + 1, "left": [[session(n), 2]] }),
+        ] {
+            bench.document.hear(bench.now_ms, node(1), report(&said));
+        }
+    }
+    bench.join(200, motet_document::Access::Read, Start::Identities);
+    bench.now_ms += 1_000;
+    let told = bench.document.tick(bench.now_ms);
+    let states = told.iter().map(|(_, event)| match event {
+        motet_document::Event::Presence(update) => update.awareness.len(),
+        _ => 0,
+    });
+    assert_eq!(
+        states.sum::<usize>(),
+        0,
+        "they came and went before it came"
+    );
+}
+
+#[test]
 fn a_client_that_moves_takes_its_state_along() {
     // Whether the old node notices before or after the new one has said something.
     for notices_first in [true, false] {

@@ -283,6 +283,10 @@ impl Sessions {
                 self.leave(id);
             }
         }
+        if self.len() == 0 {
+            // Whoever joins is told who is there then.
+            let _nobody_asks = self.take_left(now_ms);
+        }
     }
 
     /// **latest**: takes what is told of one session. Returns whether it was news.

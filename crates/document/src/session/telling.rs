@@ -3,7 +3,9 @@
 use motet_model::{Revision, SessionId};
 
 use super::{Dialect, Sessions, Told};
-use crate::{Presence, PresenceUpdate, awareness, content::Content, presence, window::Window};
+use crate::{
+    AwarenessState, Presence, PresenceUpdate, awareness, content::Content, presence, window::Window,
+};
 
 /// Most of those who have left lately that are remembered.
 const DEPARTED_MAX: usize = 1_024;
@@ -61,17 +63,8 @@ impl Sessions {
         }
         self.updated_ms = now_ms;
         self.untold = false;
-        let mut update = PresenceUpdate {
-            left: std::mem::take(&mut self.left),
-            awareness: std::mem::take(&mut self.gone),
-            ..PresenceUpdate::default()
-        };
-        let is_old = |(at_ms, _): &(u64, _)| now_ms >= *at_ms + presence::SILENT_MS;
-        while self.departed.front().is_some_and(is_old) || self.departed.len() > DEPARTED_MAX {
-            self.departed.pop_front();
-        }
-        let departed = update.awareness.iter().cloned();
-        self.departed.extend(departed.map(|state| (now_ms, state)));
+        let mut update = PresenceUpdate::default();
+        (update.left, update.awareness) = self.take_left(now_ms);
         for client in std::mem::take(&mut self.fresh) {
             let owner = self.owners.get(&client);
             let session = owner.and_then(|owner| self.sessions.get(owner));
@@ -114,6 +107,18 @@ impl Sessions {
             }
         }
         Some(update)
+    }
+
+    /// Who has left since this was asked last: remembered from here on, and to be told.
+    pub(super) fn take_left(&mut self, now_ms: u64) -> (Vec<SessionId>, Vec<AwarenessState>) {
+        let gone = std::mem::take(&mut self.gone);
+        let departed = gone.iter().cloned().map(|state| (now_ms, state));
+        self.departed.extend(departed);
+        let is_old = |(at_ms, _): &(u64, _)| now_ms >= *at_ms + presence::SILENT_MS;
+        while self.departed.front().is_some_and(is_old) || self.departed.len() > DEPARTED_MAX {
+            self.departed.pop_front();
+        }
+        (std::mem::take(&mut self.left), gone)
     }
 
     fn expire(&mut self, now_ms: u64) {

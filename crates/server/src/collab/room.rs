@@ -47,7 +47,7 @@ use super::{
     verdicts::{Verdict, Verdicts},
 };
 
-/// How long an open document without sessions stays open.
+/// How long a document stays open that nobody here is in or asks for, whatever other nodes do with it.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// A share of the bytes of large messages that may wait for rooms, all together.
@@ -176,6 +176,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
                 leaving: Vec::new(),
                 link,
                 turn: Turn::default(),
+                used: Instant::now(),
                 checkpoint,
                 untouched_since_ms: None,
                 touched_ms: 0,
@@ -221,6 +222,8 @@ struct Room<'a, L> {
     leaving: Vec<SessionId>,
     link: Link,
     turn: Turn,
+    /// When somebody here was last in it or asked for something.
+    used: Instant,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
     /// The catalog's time of the last change is older than it should be since then.
@@ -239,11 +242,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     ) -> Result<Ended, RoomError> {
         let mut batch = Vec::with_capacity(limits::BATCH_COMMANDS_MAX);
         loop {
-            let due_ms = self.due_ms();
             let opens = self.turn.opens();
-            let deadline = self.deadline(due_ms);
+            let deadline = self.deadline();
             let deadline = opens.map_or(deadline, |opens| opens.min(deadline));
-            let (mut ended, mut is_due) = (None, false);
+            let mut ended = None;
             tokio::select! {
                 count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX), if opens.is_none() => {
                     if count == 0 {
@@ -253,16 +255,19 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 () = self.verdicts.more() => {}
                 () = self.signals.looked() => self.look().await?,
                 heard = self.link.heard() => self.hear(heard).await?,
-                () = sleep_until(deadline) => {
-                    // Signs of life first: they may have waited for long.
-                    while batch.len() < limits::BATCH_COMMANDS_MAX
-                        && let Ok(request) = inbox.try_recv()
-                    {
-                        batch.push(request);
-                    }
-                    is_due = true;
+                () = sleep_until(deadline) => {}
+            }
+            // By the clock: where there is always something to do, sleep may come last.
+            let now_ms = self.shared.clock.now_ms();
+            if self.is_due(now_ms) {
+                // Signs of life first: they may have waited for long.
+                while batch.len() < limits::BATCH_COMMANDS_MAX
+                    && let Ok(request) = inbox.try_recv()
+                {
+                    batch.push(request);
                 }
             }
+            let is_used = !batch.is_empty() || self.document.sessions() > 0;
             if ended.is_none() {
                 ended = self.take(registry, &mut batch).await?;
             }
@@ -272,20 +277,22 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 self.unload(registry).await;
                 return Ok(ended);
             }
-            if is_due {
-                let now_ms = self.shared.clock.now_ms();
+            if self.is_due(now_ms) {
                 let events = self.document.tick(now_ms);
                 self.deliver(events);
                 self.report(now_ms);
-                if due_ms.is_none()
-                    && self.document.sessions() == 0
-                    && registry.remove_idle(self.document.id(), inbox)
-                {
+                self.index_when_due(now_ms);
+            }
+            if is_used {
+                self.used = Instant::now();
+            } else if self.due_ms().is_none() && self.used.elapsed() >= IDLE {
+                if registry.remove_idle(self.document.id(), inbox) {
                     self.unload(registry).await;
                     return Ok(Ended::Idle);
                 }
+                // Somebody may still ask.
+                self.used = Instant::now();
             }
-            self.index_when_due();
         }
     }
 
@@ -295,11 +302,16 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         due_ms.into_iter().flatten().min()
     }
 
-    fn deadline(&self, due_ms: Option<u64>) -> Instant {
-        let after = due_ms.map_or(IDLE, |due_ms| {
-            Duration::from_millis(due_ms.saturating_sub(self.shared.clock.now_ms()))
-        });
-        Instant::now() + after
+    fn is_due(&self, now_ms: u64) -> bool {
+        self.due_ms().is_some_and(|due_ms| due_ms <= now_ms)
+    }
+
+    /// When the room is to look for what is due, or whether it is idle.
+    fn deadline(&self) -> Instant {
+        self.due_ms().map_or(self.used + IDLE, |due_ms| {
+            let after_ms = due_ms.saturating_sub(self.shared.clock.now_ms());
+            Instant::now() + Duration::from_millis(after_ms)
+        })
     }
 
     /// One round. Returns why the room is to end, if it is.
@@ -530,3 +542,5 @@ fn code(reason: CloseReason) -> ErrorCode {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;

@@ -77,3 +77,6 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         self.report(now_ms + REPORT_AHEAD_MS);
     }
 }
+
+#[cfg(test)]
+mod tests;

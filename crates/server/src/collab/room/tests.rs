@@ -6,8 +6,9 @@ use motet_log::MemoryLog;
 use motet_model::{Change, Checkpoint, NodeId};
 use tokio::sync::Notify;
 
+use super::trial::TestClock;
 use super::*;
-use crate::{clock::SystemClock, collab::outbox::Outbox};
+use crate::collab::outbox::Outbox;
 
 const ID: DocumentId = DocumentId::from_bytes([7; 16]);
 const SESSION: SessionId = SessionId::from_bytes([1; 16]);
@@ -72,7 +73,7 @@ impl DocumentLog for Gated {
         changes: Vec<Change>,
     ) -> Result<Revision, LogError> {
         self.arrived.notify_one();
-        let _permit = self.gate.acquire().await;
+        self.gate.acquire().await.unwrap().forget();
         self.log.append(id, base, changes).await
     }
 
@@ -113,7 +114,7 @@ async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Ar
     let registry = Registry::new(Shared {
         log: Arc::new(log),
         catalog,
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(TestClock::new()),
         bus: Arc::new(LocalBus::alone(NodeId::from_bytes([1; 16])).into()),
         settings: Settings::default(),
         tally: Arc::default(),
@@ -124,6 +125,10 @@ async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Ar
 }
 
 fn join() -> (Request, Arc<Outbox>) {
+    join_as(SESSION)
+}
+
+fn join_as(session: SessionId) -> (Request, Arc<Outbox>) {
     let outbox = Arc::new(Outbox::new(Arc::new(Notify::new())));
     let member = Member {
         user: UserId::from_bytes([1; 16]),
@@ -132,12 +137,12 @@ fn join() -> (Request, Arc<Outbox>) {
         access: Access::Write,
     };
     let command = Command::Join {
-        session: SESSION,
+        session,
         member,
-        client_id: ClientId::from(SESSION),
+        client_id: ClientId::from(session),
         start: Start::Text,
     };
-    let request = Request::Join(command, SESSION, Feed::new(Arc::clone(&outbox), None));
+    let request = Request::Join(command, session, Feed::new(Arc::clone(&outbox), None));
     (request, outbox)
 }
 
@@ -271,4 +276,39 @@ async fn a_document_that_nobody_holds_is_unloaded_and_opened_again() {
         asked(&registry.open(ID).unwrap()).await.revision,
         Revision::ZERO
     );
+}
+
+#[tokio::test]
+async fn who_moves_is_seen_however_much_there_is_to_do() {
+    const SEES: SessionId = SessionId::from_bytes([2; 16]);
+    let (_dir, registry) = registry(Gated::new()).await;
+    let log = Arc::clone(&registry.shared().log);
+    let room = registry.open(ID).unwrap();
+    tokio::time::pause();
+    let (sees, seen) = join_as(SEES);
+    let (moves, _moved) = join();
+    for request in [sees, moves] {
+        room.send(request).await.unwrap();
+    }
+    asked(&room).await;
+    let move_and_edit = async |seq: u64| {
+        let caret = Command::Select {
+            session: SESSION,
+            selection: Some(motet_document::Selection::caret(0)),
+            revision: Revision::ZERO,
+        };
+        room.send(Request::Command(caret)).await.unwrap();
+        room.send(submit(seq)).await.unwrap();
+    };
+    move_and_edit(1).await;
+    for seq in 1..=20 {
+        log.arrived.notified().await;
+        let events = seen.take().events;
+        let is_seen = |event: &Event| matches!(event, Event::Presence(_));
+        assert!(seq < 3 || events.iter().any(is_seen), "{seq}: {events:?}");
+        // The next is there before this one is through, and that takes long.
+        move_and_edit(seq + 1).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        log.gate.add_permits(1);
+    }
 }

@@ -48,8 +48,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         Some(next_ms.max(since_ms + indexing::DELAY_MS))
     }
 
-    pub(super) fn index_when_due(&mut self) {
-        let now_ms = self.shared.clock.now_ms();
+    pub(super) fn index_when_due(&mut self, now_ms: u64) {
         if self.index_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             self.indexed_ms = now_ms;
             tokio::spawn(self.index());

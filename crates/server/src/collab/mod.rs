@@ -90,6 +90,9 @@ use crate::{
 /// How long connections get to take leave.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a room may take to show its document.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How often it is looked for what other nodes did not tell search.
 const INDEX_INTERVAL: Duration = Duration::from_secs(3_600);
 
@@ -285,17 +288,22 @@ impl Collab {
         self.uplinks.get(connection, document, principal)
     }
 
-    /// The document at its head; opens it if it is not open.
+    /// The document at its head, which is at least this revision of its log, whichever node has appended that;
+    /// opens it if it is not open.
     ///
     /// # Errors
     ///
     /// `Unavailable`: retry later.
-    pub async fn snapshot(&self, id: DocumentId) -> Result<Snapshot, CollabError> {
+    pub async fn snapshot(&self, id: DocumentId, least: Revision) -> Result<Snapshot, CollabError> {
         let room = self.registry.open(id).ok_or(CollabError::Unavailable)?;
-        let (reply, answer) = oneshot::channel();
-        let asked = room.send(Request::Snapshot(reply)).await;
-        asked.map_err(|_| CollabError::Unavailable)?;
-        let snapshot = answer.await.map_err(|_| CollabError::Unavailable)?;
+        let asking = async {
+            let (reply, answer) = oneshot::channel();
+            room.send(Request::Snapshot(least, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        // A room whose log is away waits for it longer than anybody who only wants to read.
+        let answered = timeout(SNAPSHOT_TIMEOUT, asking).await;
+        let snapshot = answered.ok().flatten().ok_or(CollabError::Unavailable)?;
         let content = Bytes::from(snapshot.content.to_delta().to_json());
         Ok(Snapshot {
             revision: snapshot.revision,

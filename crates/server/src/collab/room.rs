@@ -62,8 +62,8 @@ pub(crate) enum Request {
     Large(Command, Space),
     /// A join, with the queue for what the session will be sent.
     Join(Command, SessionId, Feed),
-    /// The text at the head.
-    Snapshot(oneshot::Sender<Snapshot>),
+    /// The text at the head, which is this revision at least.
+    Snapshot(Revision, oneshot::Sender<Snapshot>),
     /// End every session with this code, store what there is to store, and end.
     Close(ErrorCode, oneshot::Sender<()>),
 }
@@ -75,7 +75,15 @@ impl Request {
             Self::Command(command) | Self::Large(command, _) | Self::Join(command, ..) => {
                 Some(command)
             }
-            Self::Snapshot(_) | Self::Close(..) => None,
+            Self::Snapshot(..) | Self::Close(..) => None,
+        }
+    }
+
+    /// Whether it is about what others have appended and the document may not have yet.
+    fn is_ahead_of(&self, document: &Document) -> bool {
+        match self {
+            Self::Snapshot(least, _) => *least > document.head(),
+            request => request.command().is_some_and(|it| document.is_behind(it)),
         }
     }
 
@@ -320,8 +328,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         registry: &Registry<L>,
         batch: &mut Vec<Request>,
     ) -> Result<Option<Ended>, RoomError> {
-        let mut asked = batch.iter().filter_map(Request::command);
-        if asked.any(|command| self.document.is_behind(command)) {
+        if batch
+            .iter()
+            .any(|request| request.is_ahead_of(&self.document))
+        {
             self.look().await?;
         }
         let mut commands = self.carry_out();
@@ -364,7 +374,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                     }
                 }
                 Request::Large(..) => unreachable!("it is unpacked"),
-                Request::Snapshot(reply) => snapshots.push(reply),
+                Request::Snapshot(_, reply) => snapshots.push(reply),
                 Request::Close(code, done) => ended = Some(Ended::Asked(code, done)),
             }
         }

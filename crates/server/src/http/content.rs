@@ -146,7 +146,7 @@ pub(super) async fn show(
         let shown = Shown::from(document).at(head);
         return Ok(([(header::ETAG, known)], Json(shown)).into_response());
     }
-    let snapshot = app.collab.snapshot(id).await?;
+    let snapshot = app.collab.snapshot(id, head).await?;
     note_read(&app, &caller, id, snapshot.revision).await?;
     let tag = tag(&document, snapshot.revision);
     let content = raw(&snapshot.content)?;

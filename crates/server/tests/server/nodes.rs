@@ -337,6 +337,24 @@ async fn people_write_together_on_two_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_edited_reads_it_on_every_node() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    // Nodes that tell each other nothing, so that only the log can.
+    let nodes = pair(data.path(), &schema, &[]);
+    let ada = nodes[0].register("ada");
+    let document = nodes[0].create(&ada);
+    let path = format!("/api/v1/documents/{document}/edit");
+    for n in 0..20 {
+        let [writes, reads] = [&nodes[n % 2], &nodes[(n + 1) % 2]];
+        let edit = json!({ "changes": { "ops": [{ "insert": "a" }] }, "clientVersion": n });
+        let (status, edited) = writes.call("PATCH", &path, Some(&ada.token), Some(&edit));
+        assert_eq!(status, 200, "{edited}");
+        let (revision, text) = reads.document(&ada, &document);
+        assert_eq!((revision, text), (n as u64 + 1, "a".repeat(n + 1)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_see_each_other_on_two_nodes() {
     for flags in buses() {
         let (data, schema) = (data_dir(), Schema::new().await);

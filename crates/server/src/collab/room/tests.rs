@@ -255,7 +255,9 @@ async fn who_joins_while_the_room_is_closed_is_told() {
 
 async fn asked(room: &mpsc::Sender<Request>) -> Snapshot {
     let (tell, told) = oneshot::channel();
-    room.send(Request::Snapshot(tell)).await.unwrap();
+    room.send(Request::Snapshot(Revision::ZERO, tell))
+        .await
+        .unwrap();
     told.await.unwrap()
 }
 

@@ -334,8 +334,14 @@ impl Node {
     }
 
     pub(super) async fn text(&self) -> (Revision, String) {
+        self.text_at(Revision::ZERO).await
+    }
+
+    /// The same, at this revision at least.
+    pub(super) async fn text_at(&self, least: Revision) -> (Revision, String) {
         let (tell, told) = oneshot::channel();
-        self.room.send(Request::Snapshot(tell)).await.unwrap();
+        let snapshot = Request::Snapshot(least, tell);
+        self.room.send(snapshot).await.unwrap();
         let snapshot = told.await.unwrap();
         let text = snapshot.content.to_delta().to_json();
         (snapshot.revision, text)

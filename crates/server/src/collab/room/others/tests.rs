@@ -37,3 +37,17 @@ async fn a_room_that_is_only_used_elsewhere_is_unloaded() {
     }
     assert!(start.elapsed() >= IDLE, "somebody may come back");
 }
+
+#[tokio::test]
+async fn whoever_reads_is_shown_what_the_log_has() {
+    let log = Troubled::default();
+    let node = Node::new(log.clone()).await;
+    assert_eq!(node.text().await.0, Revision::ZERO);
+    log.race().await;
+    let reads = log.reads();
+    assert_eq!(node.text().await.0, Revision::ZERO, "nobody has told");
+    assert_eq!(log.reads(), reads);
+    assert_eq!(node.text_at(Revision::new(1)).await.0, Revision::new(1));
+    // More than that is in no log.
+    assert_eq!(node.text_at(Revision::new(9)).await.0, Revision::new(1));
+}

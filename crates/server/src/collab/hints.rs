@@ -111,8 +111,10 @@ pub(super) struct Link {
 /// What has come over a link.
 #[derive(Default)]
 pub(super) struct Heard {
-    /// Something may have been missed.
+    /// Something may have been missed, also of who is there.
     pub(super) gap: bool,
+    /// Something was said of the log that was not understood.
+    pub(super) garbled: bool,
     /// Somebody does not know who is here.
     pub(super) hello: bool,
     /// The log goes this far, at least.
@@ -183,6 +185,7 @@ impl Heard {
             Received::Gap => return self.gap = true,
             Received::Message { node, message } => (node, message),
         };
+        let is_of_log = matches!(message.first(), Some(&(CHANGES | HEAD)));
         match Hint::decode(id, message) {
             Ok(Hint::Changes(base, changes)) => {
                 self.writers.push(node);
@@ -194,10 +197,11 @@ impl Heard {
             }
             Ok(Hint::Report(report)) => self.reports.push((node, report)),
             Ok(Hint::Hello) => self.hello = true,
-            // Changes can be read from the log, and who is there is told again.
+            // What was appended can be read from the log. Of the rest nothing is asked for again: a later
+            // program would say it the same way.
             Err(error) => {
                 tracing::debug!(document = %id, %node, %error, "a hint was not understood");
-                self.gap = true;
+                self.garbled |= is_of_log;
             }
         }
     }

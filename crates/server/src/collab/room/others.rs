@@ -23,6 +23,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     pub(super) async fn hear(&mut self, heard: Heard) -> Result<(), RoomError> {
         let Heard {
             gap,
+            garbled,
             hello,
             head,
             writers,
@@ -40,7 +41,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         }
         // Hints overtake one another.
         changes.sort_by_key(|(base, _)| *base);
-        let mut is_behind = gap;
+        let mut is_behind = gap || garbled;
         for (base, changes) in changes {
             is_behind |= self.overhear(base, changes)?;
         }

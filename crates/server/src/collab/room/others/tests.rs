@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use motet_bus::{Bus, Topic};
+use bytes::Bytes;
+use motet_bus::{Bus, Received, Topic};
+use motet_document::Start;
 use motet_model::Revision;
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +17,18 @@ use crate::collab::{
         trial::{ID, Node, Troubled},
     },
 };
+
+const HELLO: u8 = 4;
+
+/// What the room has told other nodes, by kind.
+fn told(subscription: &mut motet_bus::Subscription, kind: u8) -> Vec<Bytes> {
+    let messages = std::iter::from_fn(|| subscription.try_next());
+    let of_kind = |received| match received {
+        Received::Message { message, .. } if message[0] == kind => Some(message.slice(1..)),
+        _ => None,
+    };
+    messages.filter_map(of_kind).collect()
+}
 
 #[tokio::test]
 async fn a_room_that_is_only_used_elsewhere_is_unloaded() {
@@ -36,6 +50,38 @@ async fn a_room_that_is_only_used_elsewhere_is_unloaded() {
         sleep(Duration::from_secs(1)).await;
     }
     assert!(start.elapsed() >= IDLE, "somebody may come back");
+}
+
+#[tokio::test]
+async fn a_hint_that_is_not_understood_is_left() {
+    let log = Troubled::default();
+    let node = Node::new(log.clone()).await;
+    let mut other = node.other.subscribe(Topic::Document(ID));
+    let mut guest = node.join(1, Start::Text).await;
+    assert_eq!(node.text().await.0, Revision::ZERO);
+    log.race().await;
+    node.hear(&log, 0, 1).await;
+    guest.until(|it| it.sent == [1]).await;
+    assert_eq!(node.text().await.0.get(), 1);
+    let _before = told(&mut other, HELLO);
+    let reads = log.reads();
+    // Of a later program: a report, and something that nobody here knows.
+    for message in [b"\x03\x02{}".as_slice(), b"\x63?"] {
+        let said = (node.other).publish(Topic::Document(ID), Bytes::from_static(message));
+        said.unwrap();
+    }
+    log.race().await;
+    node.hear(&log, 1, 2).await;
+    guest.until(|it| it.sent == [1, 2]).await;
+    let hellos = told(&mut other, HELLO);
+    assert!(hellos.is_empty(), "the other would answer with the same");
+    assert_eq!(log.reads(), reads, "the log has nothing of it");
+    // Changes of a later program are in the log all the same.
+    log.race().await;
+    let said = (node.other).publish(Topic::Document(ID), Bytes::from_static(b"\x01?"));
+    said.unwrap();
+    guest.until(|it| it.sent == [1, 2, 3]).await;
+    assert!(told(&mut other, HELLO).is_empty());
 }
 
 #[tokio::test]

@@ -343,6 +343,7 @@ impl Document {
             changes: Vec::new(),
             steps: Vec::with_capacity(edits.len()),
             access: HashMap::new(),
+            joins: 0,
             replaced: Vec::new(),
         };
         if !edits.is_empty() {
@@ -502,10 +503,20 @@ impl Document {
             Command::Join {
                 member, client_id, ..
             } => {
-                // Whoever speaks of a later revision is not let in.
-                if !is_ahead {
-                    self.mark(plan, member.user, client_id.clone());
+                // Before anything is appended for who is not let in.
+                let refusal = if is_ahead {
+                    Some(CloseReason::RevisionAhead)
+                } else if self.sessions.by_client(member.user, client_id).is_some() {
+                    None
+                } else {
+                    plan.joins += 1;
+                    let sessions = self.sessions.len() + plan.joins;
+                    (sessions > self.settings.sessions_max).then_some(CloseReason::Full)
+                };
+                if let Some(reason) = refusal {
+                    return Outcome::Refused(reason);
                 }
+                self.mark(plan, member.user, client_id.clone());
                 Ok(Outcome::Put)
             }
             Command::Leave { session } => {
@@ -542,6 +553,7 @@ impl Document {
         let id = step.command.session();
         match step.outcome {
             Outcome::Put => return self.take(events, now_ms, step.command),
+            Outcome::Refused(reason) => return events.push((id, Event::Closed(reason))),
             // One that has left, or whose place another took, is told nothing.
             _ if !self.has_session(id) => return,
             Outcome::Planned => {

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use motet_model::{Change, Revision, SessionId};
 use motet_ot::Delta;
 
-use crate::{Access, Command, Committed, Event, Reject, clients::Replaced, session::Sessions};
+use crate::{
+    Access, CloseReason, Command, Committed, Event, Reject, clients::Replaced, session::Sessions,
+};
 
 /// What the sessions are told, in order.
 pub type Events = Vec<(SessionId, Event)>;
@@ -23,6 +25,8 @@ pub struct Plan {
     pub(crate) steps: Vec<Step>,
     /// Rights that sessions have after their latest steps, where those change them; `None`: they leave.
     pub(crate) access: HashMap<SessionId, Option<Access>>,
+    /// How many come that were not here.
+    pub(crate) joins: usize,
     /// What the changes replaced in the table of clients.
     pub(crate) replaced: Vec<Replaced>,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Step {
 pub(crate) enum Outcome {
     /// It is done then.
     Put,
+    /// A join that is not let in.
+    Refused(CloseReason),
     /// An edit of a session that is not here, or that stands among the changes.
     Planned,
     /// An edit that was committed before, as this revision, which its session was sent.

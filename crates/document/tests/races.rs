@@ -503,3 +503,75 @@ fn one_who_comes_from_another_node_is_waited_for() {
     assert!(closed, "unless nobody has appended that");
     let _events = document.commit(plan, Revision::ZERO);
 }
+
+#[test]
+fn who_is_not_let_in_leaves_nothing_in_the_log() {
+    let settings = Settings {
+        shared: true,
+        sessions_max: 2,
+        ..Settings::default()
+    };
+    let resumes = |n| {
+        let start = Start::Revision {
+            revision: Revision::ZERO,
+            pending: false,
+        };
+        join(n, start)
+    };
+    let closed = |events: &Events, n| -> Vec<CloseReason> {
+        let of = |(id, event): &(SessionId, Event)| match event {
+            Event::Closed(reason) if *id == session(n) => Some(*reason),
+            _ => None,
+        };
+        events.iter().filter_map(of).collect()
+    };
+    let (mut document, mut log) = (open(&settings), Vec::new());
+    run(&mut document, &mut log, vec![join(1, Start::Text)]);
+    // Of two who come at once one is let in.
+    let events = run(&mut document, &mut log, vec![resumes(2), resumes(3)]);
+    assert_eq!(log.len(), 1);
+    assert_eq!(
+        (closed(&events, 2), closed(&events, 3)),
+        (vec![], vec![CloseReason::Full])
+    );
+    let events = run(&mut document, &mut log, vec![resumes(4)]);
+    assert_eq!(
+        (log.len(), closed(&events, 4)),
+        (1, vec![CloseReason::Full])
+    );
+    // Nor does one who speaks of what nobody has appended, whatever is appended with it.
+    let ahead = Start::Revision {
+        revision: Revision::new(2),
+        pending: false,
+    };
+    let events = run(
+        &mut document,
+        &mut log,
+        vec![submit(1, 1, 1, &at(0, "a")), join(5, ahead)],
+    );
+    assert_eq!(
+        (log.len(), closed(&events, 5)),
+        (2, vec![CloseReason::RevisionAhead])
+    );
+    // Who is there already takes no place.
+    let again = match resumes(2) {
+        Command::Join {
+            member,
+            client_id,
+            start,
+            ..
+        } => Command::Join {
+            session: session(6),
+            member,
+            client_id,
+            start,
+        },
+        it => it,
+    };
+    let events = run(&mut document, &mut log, vec![again]);
+    assert_eq!(
+        (log.len(), closed(&events, 2)),
+        (3, vec![CloseReason::Replaced])
+    );
+    assert!(document.has_session(session(6)));
+}

@@ -467,14 +467,17 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         }
     }
 
-    /// Moves a submission over some changes that are only in the log.
+    /// Moves a submission over some changes that are only in the log, but over none that are not here yet:
+    /// it would speak of a later revision than the document has.
     async fn advance(
         &mut self,
         submission: &mut Submission,
         (author, client_id): (UserId, ClientId),
     ) -> Result<(), RoomError> {
         let base = submission.base();
-        let changes = self.read_on(base).await?;
+        let mut changes = self.read_on(base).await?;
+        let known = self.document.head().since(base);
+        changes.truncate(usize::try_from(known).unwrap_or(usize::MAX));
         let through = base.plus(changes.len() as u64);
         // To decode a byte costs about as much as to pass an operation.
         let decoded = changes.iter().map(|change| change.delta.len() as u64);

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use motet_crdt::{Options, Replica, StateVector, Version};
-use motet_document::{Access, Command, Event, Start};
+use motet_document::{Access, Command, Event, Settings, Start};
 use motet_model::Revision;
 use motet_protocol::ErrorCode;
 use tokio::{sync::oneshot, time::Instant};
@@ -15,7 +15,7 @@ use crate::collab::{
     outbox::End,
     room::{
         Request,
-        trial::{Fault, Guest, Node, Troubled},
+        trial::{Fault, Guest, Node, Troubled, submit},
     },
     verdicts::Verdict,
 };
@@ -288,4 +288,31 @@ async fn nodes_race_and_none_starves() {
         assert_eq!(guest.own.len() as u64, EDITS);
         assert_eq!(node.text().await, nodes[0].text().await);
     }
+}
+
+#[tokio::test]
+async fn nobody_is_refused_for_what_others_append_meanwhile() {
+    let log = Troubled {
+        read_bytes: 1 << 20,
+        ..Troubled::default()
+    };
+    let settings = Settings {
+        window_changes_max: 1,
+        ..Settings::default()
+    };
+    let node = Node::with(log.clone(), settings).await;
+    tokio::time::pause();
+    let mut guest = node.join(1, Start::Text).await;
+    assert_eq!(node.text().await.0, Revision::ZERO);
+    for _ in 0..3 {
+        log.race().await;
+    }
+    node.look();
+    guest.until(|it| it.sent == [1, 2, 3]).await;
+    // The log is always further than the node has looked.
+    log.race().await;
+    log.busy.store(4, Ordering::Relaxed);
+    guest.tell(submit(guest.id, 1, Revision::ZERO, "a")).await;
+    guest.until(|it| it.own.len() == 1).await;
+    assert_eq!(guest.own, [log.changes().await.len() as u64]);
 }

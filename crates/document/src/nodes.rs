@@ -29,6 +29,18 @@ impl Document {
         self.sessions.report(&self.window, now_ms)
     }
 
+    /// All who are here leave, and nobody comes any more: what other nodes are to be told of that at once,
+    /// unless they know of nobody.
+    ///
+    /// # Panics
+    ///
+    /// When a plan is out.
+    #[must_use]
+    pub fn goodbye(&mut self, now_ms: u64) -> Option<Report> {
+        self.assert_idle();
+        self.sessions.goodbye(&self.window, now_ms)
+    }
+
     /// Takes in what another node tells. What makes no sense in it is left out.
     ///
     /// # Panics

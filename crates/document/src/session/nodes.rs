@@ -183,6 +183,20 @@ impl Sessions {
         if self.report_due_ms()? > now_ms {
             return None;
         }
+        self.tell_nodes(window, now_ms)
+    }
+
+    /// The last report: all have left.
+    pub(crate) fn goodbye(&mut self, window: &Window, now_ms: u64) -> Option<Report> {
+        let here: Vec<SessionId> = self.iter_mut().map(|(id, _)| *id).collect();
+        for id in here {
+            self.leave(id);
+        }
+        self.report_due_ms()?;
+        self.tell_nodes(window, now_ms)
+    }
+
+    fn tell_nodes(&mut self, window: &Window, now_ms: u64) -> Option<Report> {
         let is_empty = self.len() == self.hidden;
         let nodes = &mut self.nodes;
         let is_begun = nodes.all || is_empty || now_ms >= nodes.whole_ms + LIFE_MS;

@@ -1,13 +1,9 @@
 //! What passes between a room and those of the same document on other nodes.
 
-use motet_document::Command;
 use motet_log::DocumentLog;
 
 use super::{Room, RoomError};
 use crate::collab::hints::{Heard, Hint};
-
-/// Longer than presence ever waits to be told.
-const REPORT_AHEAD_MS: u64 = 10_000;
 
 impl<L: DocumentLog + Clone> Room<'_, L> {
     /// The room has just opened.
@@ -64,18 +60,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
 
     /// Nobody is here any more: the others need not wait until that is plain.
     pub(super) fn say_goodbye(&mut self) {
-        if !self.link.is_shared() {
-            return;
-        }
         let now_ms = self.shared.clock.now_ms();
-        let leaving: Vec<_> = self.feeds.keys().copied().collect();
-        let leaving = leaving
-            .into_iter()
-            .map(|session| Command::Leave { session });
-        let (_nobody, plan) = self.document.plan(now_ms, leaving);
-        let head = self.document.head();
-        let _nobody = self.document.commit(plan, head);
-        self.report(now_ms + REPORT_AHEAD_MS);
+        if let Some(report) = self.document.goodbye(now_ms) {
+            self.link.say(&Hint::Report(report));
+        }
     }
 }
 

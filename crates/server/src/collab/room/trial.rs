@@ -19,6 +19,7 @@ use motet_log::{DocumentLog, LogError, MemoryLog};
 use motet_model::{
     Change, Checkpoint, ClientId, Clock, DocumentId, NodeId, Revision, SessionId, UserId,
 };
+use motet_protocol::ErrorCode;
 use tokio::{
     sync::{Notify, Semaphore, oneshot},
     time::{Instant, timeout},
@@ -331,6 +332,14 @@ impl Node {
     pub(super) fn say(&self, hint: &Hint) {
         let said = self.other.publish(Topic::Document(ID), hint.encode(ID));
         said.unwrap();
+    }
+
+    /// Ends the room, with all who are there.
+    pub(super) async fn close(&self) {
+        let (done, ended) = oneshot::channel();
+        let close = Request::Close(ErrorCode::Unavailable, done);
+        self.room.send(close).await.unwrap();
+        ended.await.unwrap();
     }
 
     pub(super) async fn text(&self) -> (Revision, String) {

@@ -18,6 +18,7 @@ use crate::collab::{
     },
 };
 
+const REPORT: u8 = 3;
 const HELLO: u8 = 4;
 
 /// What the room has told other nodes, by kind.
@@ -82,6 +83,30 @@ async fn a_hint_that_is_not_understood_is_left() {
     said.unwrap();
     guest.until(|it| it.sent == [1, 2, 3]).await;
     assert!(told(&mut other, HELLO).is_empty());
+}
+
+#[tokio::test]
+async fn who_comes_back_at_once_is_heard() {
+    let mut node = Node::new(Troubled::default()).await;
+    let mut other = node.other.subscribe(Topic::Document(ID));
+    tokio::time::pause();
+    let mut numbers: Vec<u64> = Vec::new();
+    for n in 1..4 {
+        let _guest = node.join(n, Start::Text).await;
+        sleep(Duration::from_secs(1)).await;
+        node.close().await;
+        let before = numbers.len();
+        for report in told(&mut other, REPORT) {
+            let report: serde_json::Value = serde_json::from_slice(&report[1..]).unwrap();
+            numbers.push(report["number"].as_u64().unwrap());
+        }
+        assert!(
+            numbers.len() >= before + 2,
+            "that they came and that they went"
+        );
+        node.room = node.registry.open(ID).unwrap();
+    }
+    assert!(numbers.is_sorted(), "earlier ones are left: {numbers:?}");
 }
 
 #[tokio::test]

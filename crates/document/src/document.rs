@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use motet_model::{Change, Checkpoint, DocumentId, Revision, SessionId, limits};
+use motet_model::{Change, Checkpoint, ClientId, DocumentId, Revision, SessionId, limits};
 use motet_ot::Delta;
 
 use crate::{
@@ -276,32 +276,48 @@ impl Document {
     #[must_use]
     pub fn is_behind(&self, command: &Command) -> bool {
         match command {
-            Command::Join { .. } if self.is_marked(command) => true,
+            Command::Join { .. } if self.may_come_from_elsewhere(command) => true,
             Command::Sync { state_vector, .. } => self.content.is_behind(state_vector),
             _ => command.revision().is_some_and(|it| it > self.head),
         }
     }
 
-    /// Whether it is a join that is a change itself.
-    fn is_marked(&self, command: &Command) -> bool {
+    /// Whether it is a join of a client that may have edited at another node: one that brings a text, or a name
+    /// that it has used before. Who may only read has nothing under way, and edits by identities cannot be made
+    /// twice.
+    fn may_come_from_elsewhere(&self, command: &Command) -> bool {
         let Command::Join {
+            session,
             member,
             client_id,
             start,
-            ..
         } = command
         else {
             return false;
         };
         let has_history = match start {
-            Start::Text => {
-                let key = (member.user, client_id.clone());
-                self.clients.last(&key).is_some()
-            }
+            Start::Text => *client_id != ClientId::from(*session),
             Start::Revision { .. } => true,
             Start::Once(_) | Start::Identities => false,
         };
         self.settings.shared && member.access == Access::Write && has_history
+    }
+
+    /// Whether it is a join that is a change itself: of who brings a text, or has edited.
+    fn is_marked(&self, command: &Command) -> bool {
+        let has_edited = match command {
+            Command::Join {
+                member,
+                client_id,
+                start: Start::Text,
+                ..
+            } => {
+                let key = (member.user, client_id.clone());
+                self.clients.last(&key).is_some()
+            }
+            _ => true,
+        };
+        has_edited && self.may_come_from_elsewhere(command)
     }
 
     /// Does what changes no content, and works out what the edits do. The events are of what is durable, and

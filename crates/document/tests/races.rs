@@ -575,3 +575,42 @@ fn who_is_not_let_in_leaves_nothing_in_the_log() {
     );
     assert!(document.has_session(session(6)));
 }
+
+#[test]
+fn one_who_may_have_been_elsewhere_is_looked_for() {
+    let settings = Settings {
+        shared: true,
+        ..Settings::default()
+    };
+    let (mut there, mut log) = (open(&settings), Vec::new());
+    run(&mut there, &mut log, vec![join(1, Start::Text)]);
+    run(&mut there, &mut log, vec![submit(1, 1, 0, &at(0, "a"))]);
+    let mut here = open(&settings);
+    let comes = || join(1, Start::Text);
+    assert!(here.is_behind(&comes()), "it may have counted elsewhere");
+    let _events = here.follow(log.clone()).unwrap();
+    let events = run(&mut here, &mut log, vec![comes()]);
+    assert_eq!(log.len(), 2, "so it has, and comes from there");
+    assert!(
+        events
+            .iter()
+            .any(|(_, event)| matches!(event, Event::Joined(joined) if joined.last_seq == 1))
+    );
+    // Who has no name from before was nowhere.
+    let fresh = match join(3, Start::Text) {
+        Command::Join {
+            session,
+            member,
+            start,
+            ..
+        } => Command::Join {
+            session,
+            member,
+            client_id: session.into(),
+            start,
+        },
+        it => it,
+    };
+    assert!(!open(&settings).is_behind(&fresh));
+    assert!(!open(&Settings::default()).is_behind(&comes()));
+}

@@ -186,6 +186,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
                 turn: Turn::default(),
                 used: Instant::now(),
                 checkpoint,
+                is_last: true,
                 untouched_since_ms: None,
                 touched_ms: 0,
                 unindexed_since_ms: None,
@@ -234,6 +235,8 @@ struct Room<'a, L> {
     used: Instant,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
+    /// No other node has appended since this one did, or opened the document.
+    is_last: bool,
     /// The catalog's time of the last change is older than it should be since then.
     untouched_since_ms: Option<u64>,
     touched_ms: u64,

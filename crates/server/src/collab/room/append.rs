@@ -240,7 +240,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
             self.touch(now_ms);
             self.unindexed_since_ms.get_or_insert(now_ms);
-            if head.since(self.checkpoint) >= limits::CHECKPOINT_CHANGES {
+            self.is_last = true;
+            // Of all nodes one passes it.
+            if head.get() / limits::CHECKPOINT_CHANGES > base.get() / limits::CHECKPOINT_CHANGES {
                 tokio::spawn(self.store_checkpoint());
             }
         }
@@ -283,6 +285,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let events = off_async_threads(work, || self.document.follow(changes))?;
         self.signals.reached(self.document.head());
         self.turn.missed();
+        self.is_last = false;
         self.deliver(events);
         Ok(())
     }

@@ -1,5 +1,9 @@
 //! What a room stores beside the log, which nobody waits for: when the document changed, its text for
 //! search, and checkpoints.
+//!
+//! Checkpoints are made where the document is open: the state is there, and anybody else would replay the log
+//! for it. Of several nodes one makes each: that whose append reaches the next `CHECKPOINT_CHANGES`, and on
+//! unloading the one that appended last.
 
 use std::time::Duration;
 
@@ -91,7 +95,9 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         if self.unindexed_since_ms.is_some() && !registry.is_draining() {
             self.index().await;
         }
-        if self.document.head().since(self.checkpoint) >= UNLOAD_CHECKPOINT_CHANGES {
+        // Where another node has appended since, that one makes it.
+        let unstored = self.document.head().since(self.checkpoint);
+        if self.is_last && unstored >= UNLOAD_CHECKPOINT_CHANGES {
             self.store_checkpoint().await;
         }
     }

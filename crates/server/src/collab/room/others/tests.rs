@@ -110,6 +110,25 @@ async fn who_comes_back_at_once_is_heard() {
 }
 
 #[tokio::test]
+async fn one_node_stores_what_all_have() {
+    let log = Troubled::default();
+    let (writer, follower) = (Node::new(log.clone()).await, Node::new(log.clone()).await);
+    let mut guest = writer.join(1, Start::Text).await;
+    for seq in 1..=150 {
+        guest.submit(seq, "a").await;
+        guest.until(|it| it.own.len() as u64 == seq).await;
+    }
+    follower.look();
+    while follower.text().await.0.get() < 150 {
+        tokio::task::yield_now().await;
+    }
+    follower.close().await;
+    assert!(log.checkpoints.lock().unwrap().is_empty());
+    writer.close().await;
+    assert_eq!(*log.checkpoints.lock().unwrap(), [150]);
+}
+
+#[tokio::test]
 async fn whoever_reads_is_shown_what_the_log_has() {
     let log = Troubled::default();
     let node = Node::new(log.clone()).await;

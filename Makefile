@@ -114,6 +114,10 @@ chaos: ## Nodes while everything fails, on services of its own: make chaos MINUT
 merges: ## Simulate many offline merges: make merges MERGES=1000000, or replay one: make merges MERGE=42
 	cargo run --release --locked -p motet-sim -- --merges $(if $(MERGE),--seed $(MERGE),--seeds $(or $(MERGES),100000))
 
+.PHONY: placement
+placement: ## Model a fleet for millions of people, as docs/scaling.md has it: make placement PARTS="fleets storms" SEED=2
+	cargo run --release --locked -p motet-sim --bin motet-placement -- $(PARTS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: bench
 bench: build services ## Benchmarks: per operation, through the document and the logs, and end to end on loopback
 	cargo bench --locked -p motet-ot -p motet-document -p motet-log -p motet-server --benches

@@ -10,6 +10,8 @@
 //! `merges.rs` leaves out the network and Node to simulate very many offline merges: `offline.rs`
 //! holds their clients, `markers.rs` texts in which nothing is lost or doubled unnoticed.
 //!
+//! `placement/` is something else, a model of a large fleet: sizes, costs and storms, without the real logic.
+//!
 //! # What is checked
 //!
 //! - **convergence**: when all is quiet, every client of either dialect, the log and the checkpoint
@@ -31,6 +33,7 @@ mod disk;
 mod markers;
 mod merges;
 mod offline;
+pub mod placement;
 mod random;
 mod server;
 mod world;

@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
@@ -39,7 +42,7 @@ fn event(n: u64) -> Event {
     Event {
         id: format!("event-{n}"),
         kind: EDIT,
-        key: n.is_multiple_of(2).then(|| DocumentId::from_bytes([7; 16])),
+        key: Some(DocumentId::from_bytes([7; 16])),
         at_ms: 1_700_000_000_000 + n,
         payload: Bytes::from(format!(r#"{{"n":{n}}}"#)),
     }
@@ -107,6 +110,7 @@ macro_rules! contract {
 
 contract!(
     stored,
+    in_turn,
     repeats,
     at_least_once,
     apart,
@@ -128,6 +132,45 @@ async fn stored(place: Place) {
     assert_eq!(place.stored(EDIT).await, 300);
     let mut consumer = consume(&all, &[EDIT], "readers").await;
     assert!(take(&mut consumer, 300).await == events(0..300));
+}
+
+async fn in_turn(place: Place) {
+    const ROUND: u64 = 60;
+    let proxy = Proxy::start(place.server.address()).await;
+    let all = connect(&place.server.url_of(proxy.address), settings(&place)).await;
+    send(&all, &events(0..1)).await;
+    let mut last = 1;
+    for round in 0..20 {
+        // Of two documents, and of the trail; and so large that they go out in several pieces.
+        let some: Vec<_> = (last..last + ROUND)
+            .map(|n| Event {
+                kind: if n % 3 == 0 { AUDIT } else { EDIT },
+                key: Some(DocumentId::from_bytes([u8::try_from(n % 2).unwrap(); 16])),
+                payload: Bytes::from(vec![b' '; 10_000]),
+                ..event(n)
+            })
+            .collect();
+        last += ROUND;
+        proxy.lose_next();
+        send(&all, &some).await;
+        assert!(proxy.has_lost(), "round {round}");
+    }
+    let mut seen = BTreeMap::new();
+    for kind in [EDIT, AUDIT] {
+        let mut consumer = consume(&all, &[kind], "readers").await;
+        let stored = usize::try_from(place.stored(kind).await).unwrap();
+        for event in take(&mut consumer, stored).await {
+            let order = (kind, event.key.filter(|_| kind == EDIT));
+            let known: &mut BTreeSet<_> = seen.entry(order).or_default();
+            if known.last().is_none_or(|last| event.at_ms > *last) {
+                known.insert(event.at_ms);
+            } else {
+                assert!(known.contains(&event.at_ms), "{} came too late", event.id);
+            }
+        }
+    }
+    let count: usize = seen.values().map(BTreeSet::len).sum();
+    assert_eq!(count as u64, last);
 }
 
 /// Redis keeps both, with the same id.
@@ -212,6 +255,7 @@ async fn kinds(place: Place) {
     let mixed: Vec<_> = (0..8)
         .map(|n| Event {
             kind: EventKind::ALL[usize::try_from(n).unwrap() % 4],
+            key: event(n).key.filter(|_| n < 4),
             ..event(n)
         })
         .collect();

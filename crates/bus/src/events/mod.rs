@@ -4,7 +4,7 @@
 pub(crate) mod nats;
 pub(crate) mod redis;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use async_nats::Subject;
 use bytes::Bytes;
@@ -58,6 +58,11 @@ impl EventKind {
             Self::NotificationEvent => "notification.event",
             Self::AuditLog => "audit.log",
         }
+    }
+
+    /// Whether all events of the kind have one order, and not only those of each document.
+    const fn has_one_order(self) -> bool {
+        matches!(self, Self::NotificationEvent | Self::AuditLog)
     }
 }
 
@@ -148,6 +153,9 @@ impl EventsSettings {
 ///
 /// - **stored**: `Ok` means that the stream has them, as this implementation's `# Durability`
 ///   section defines.
+/// - **in turn**: of one document and kind, and of one kind of the trail, no event is stored for the
+///   first time before one that was sent earlier, as long as whoever is told `Unavailable` sends
+///   all again before anything later, and whatever became of connections.
 /// - **at least once**: an event that a group did not acknowledge is handed out again, also after a
 ///   restart of whoever took it, as long as the stream holds it.
 /// - **apart**: groups do not take events from each other; consumers of one group do.
@@ -155,7 +163,7 @@ pub trait Events: Send + Sync + 'static {
     /// What reads them.
     type Consumer: Consumer;
 
-    /// Adds events to their streams, in this order for each kind, as long as nothing fails.
+    /// Adds events to their streams, in turn.
     ///
     /// # Errors
     ///
@@ -180,8 +188,8 @@ pub trait Events: Send + Sync + 'static {
 /// One of those that read as a group.
 pub trait Consumer: Send + 'static {
     /// The next event that nobody of the group has, or that somebody had for too long. Waits for
-    /// it, and for the server if need be, for ever. Within a kind they come in order, but for those
-    /// that come again.
+    /// it, and for the server if need be, for ever. They come as they were stored, but for those that
+    /// come again.
     ///
     /// Some are read ahead, and come again elsewhere if they are not acknowledged in time. If the
     /// future is dropped, what it was about to take comes again, too.
@@ -214,6 +222,21 @@ pub struct Delivered {
 enum Receipt {
     Redis { id: String },
     Nats { reply: Subject },
+}
+
+/// The events of each order, in it.
+fn turns(events: &[Event]) -> Vec<Vec<&Event>> {
+    let mut turns: Vec<Vec<&Event>> = Vec::new();
+    let mut places = HashMap::new();
+    for event in events {
+        let key = event.key.filter(|_| !event.kind.has_one_order());
+        let place = *places.entry((event.kind, key)).or_insert(turns.len());
+        match turns.get_mut(place) {
+            Some(turn) => turn.push(event),
+            None => turns.push(vec![event]),
+        }
+    }
+    turns
 }
 
 fn check_all(events: &[Event]) -> Result<(), BusError> {

@@ -17,22 +17,22 @@ use std::{
 use async_nats::{
     HeaderMap,
     jetstream::{
-        self, Context, Message,
+        Context, Message,
         consumer::{AckPolicy, DeliverPolicy, pull},
         context::ContextBuilder,
         message::{Acker, PublishMessage},
-        stream,
+        stream::{Config as StreamConfig, Stream},
     },
 };
 use futures_util::{
-    StreamExt,
-    stream::{BoxStream, SelectAll},
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream, SelectAll},
 };
 use tokio::{sync::watch, time::timeout};
 
 use super::{
     Consumer, Delivered, Event, EventKind, Events, EventsSettings, FORMAT, Fields, READ_AHEAD_MAX,
-    Receipt, check_all, check_consumer,
+    Receipt, check_all, check_consumer, turns,
 };
 use crate::{
     BusError,
@@ -43,8 +43,8 @@ use crate::{
 /// How long the stream knows repeats.
 const REPEATS_KNOWN: Duration = Duration::from_secs(10 * 60);
 
-/// Most events that are on their way at a time.
-const BATCH_MAX: usize = 64;
+/// Most events that are on their way at a time, none of them in one order with another.
+const UNDER_WAY_MAX: usize = 64;
 
 /// How long the server waits for an event before it answers that there is none.
 const PULL_MAX: Duration = Duration::from_secs(30);
@@ -83,9 +83,9 @@ impl Shared {
         format!("{}.events.{}", self.settings.bus.prefix, kind.as_str())
     }
 
-    fn stream_config(&self) -> stream::Config {
+    fn stream_config(&self) -> StreamConfig {
         let settings = &self.settings;
-        stream::Config {
+        StreamConfig {
             name: format!("{}-events", settings.bus.prefix),
             subjects: vec![format!("{}.events.>", settings.bus.prefix)],
             max_age: settings.age_max,
@@ -93,12 +93,12 @@ impl Shared {
             max_messages_per_subject: i64::from(settings.events_max),
             duplicate_window: REPEATS_KNOWN.min(settings.age_max),
             num_replicas: usize::from(settings.replicas),
-            ..stream::Config::default()
+            ..StreamConfig::default()
         }
     }
 
     /// The stream, which is made if it is not there.
-    async fn stream(&self) -> Result<stream::Stream, BusError> {
+    async fn stream(&self) -> Result<Stream, BusError> {
         let stream = self.context.get_or_create_stream(self.stream_config());
         stream.await.map_err(BusError::unavailable)
     }
@@ -109,7 +109,7 @@ impl Shared {
         let config = self.stream_config();
         let stream = self.stream().await?;
         let found = &stream.cached_info().config;
-        let wanted = stream::Config {
+        let wanted = StreamConfig {
             subjects: config.subjects,
             max_age: config.max_age,
             max_bytes: config.max_bytes,
@@ -146,25 +146,30 @@ impl Shared {
         if !self.is_ready.load(Relaxed) {
             self.prepare().await?;
         }
-        for batch in events.chunks(BATCH_MAX) {
-            let sent = async {
-                let mut acks = Vec::with_capacity(batch.len());
-                for event in batch {
-                    let subject = self.subject(event.kind);
-                    acks.push(self.context.send_publish(subject, message(event)).await?);
-                }
-                for ack in acks {
-                    ack.await?;
-                }
-                Ok::<(), jetstream::context::PublishError>(())
-            };
-            match timeout(self.settings.bus.answer_timeout, sent).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(BusError::unavailable(error)),
-                Err(elapsed) => return Err(BusError::unavailable(elapsed)),
+        // Of two that are on their way, a connection that breaks, or a server that is no leader any more, may
+        // lose the first and store the second.
+        let turns = stream::iter(turns(events).into_iter().map(Ok));
+        let sent = turns.try_for_each_concurrent(UNDER_WAY_MAX, |turn| async move {
+            for event in turn {
+                self.publish(event).await?;
             }
+            Ok(())
+        });
+        sent.await
+    }
+
+    /// Publishes an event, and waits until it is stored.
+    async fn publish(&self, event: &Event) -> Result<(), BusError> {
+        let published = async {
+            let subject = self.subject(event.kind);
+            let ack = self.context.send_publish(subject, message(event)).await?;
+            ack.await
+        };
+        match timeout(self.settings.bus.answer_timeout, published).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(BusError::unavailable(error)),
+            Err(elapsed) => Err(BusError::unavailable(elapsed)),
         }
-        Ok(())
     }
 }
 

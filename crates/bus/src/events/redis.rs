@@ -122,6 +122,8 @@ impl Events for RedisEvents {
         let age_max_ms = u64::try_from(shared.settings.age_max.as_millis()).unwrap_or(u64::MAX);
         let oldest_ms = shared.server_ms.load(Relaxed).saturating_sub(age_max_ms);
         let mut pipe = ::redis::pipe();
+        // All or none: of one that the server refuses those behind it must not take the place.
+        pipe.atomic();
         for event in events {
             let add = pipe.cmd("XADD").arg(shared.key(event.kind));
             add.arg("MAXLEN").arg("~").arg(shared.settings.events_max);

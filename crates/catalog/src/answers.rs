@@ -66,7 +66,7 @@ impl Catalog {
         .bind(stored(now_ms))
         .bind(stored(since_ms))
         .bind(stored(now_ms.saturating_sub(LOCK_MS)))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         if taken.rows_affected() > 0 {
             return Ok(Turn::First);
@@ -77,7 +77,7 @@ impl Catalog {
         )
         .bind(user.to_string())
         .bind(key)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         // Forgotten in between: whoever comes again is let through.
         let Some(row) = row else {
@@ -123,7 +123,7 @@ impl Catalog {
             -status
         })
         .bind(answer.body.as_deref().unwrap_or_default())
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Catalog {
         )
         .bind(user.to_string())
         .bind(key)
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Catalog {
     pub async fn forget_answers(&self, before_ms: u64) -> Result<u64, CatalogError> {
         let removed = sqlx::query("DELETE FROM idempotent_answers WHERE created_at_ms < $1")
             .bind(stored(before_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(removed.rows_affected())
     }

@@ -105,7 +105,7 @@ impl Catalog {
         let rows =
             sqlx::query("SELECT * FROM api_keys WHERE user_id = $1 ORDER BY created_at_ms, id")
                 .bind(user.to_string())
-                .fetch_all(&self.pool)
+                .fetch_all(&mut *self.pool.connection().await?)
                 .await?;
         rows.iter().map(ApiKey::from_row).collect()
     }
@@ -118,7 +118,7 @@ impl Catalog {
     pub async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, CatalogError> {
         let row = sqlx::query("SELECT * FROM api_keys WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.as_ref().map(ApiKey::from_row).transpose()
     }
@@ -135,7 +135,7 @@ impl Catalog {
         sqlx::query("UPDATE api_keys SET last_used_at_ms = $2 WHERE id = $1")
             .bind(key.id.to_string())
             .bind(stored(now_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

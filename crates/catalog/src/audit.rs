@@ -417,7 +417,7 @@ impl Catalog {
         .bind(sought(&filter.action))
         .bind(i64::from(limit));
         let query = asked.into_iter().fold(query, |query, id| query.bind(id));
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&mut *self.pool.connection().await?).await?;
         rows.iter().map(AuditRow::from_row).collect()
     }
 
@@ -428,7 +428,7 @@ impl Catalog {
     /// `Unavailable`.
     pub async fn audit_seq(&self) -> Result<u64, CatalogError> {
         let head = sqlx::query("SELECT seq FROM audit_head WHERE id = 1")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.pool.connection().await?)
             .await?;
         time(&head, "seq")
     }
@@ -460,7 +460,7 @@ impl Catalog {
             .fold(query.bind(stored(seq)), |query, action| {
                 query.bind(action.as_str())
             });
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&mut *self.pool.connection().await?).await?;
         let acts = rows.iter().map(|row| PastAct::from_row(row, actions));
         Ok((acts.collect::<Result<_, _>>()?, seq))
     }
@@ -481,7 +481,7 @@ impl Catalog {
             )
             .bind(expected)
             .bind(VERIFY_ROWS)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.pool.connection().await?)
             .await?;
             if rows.is_empty() {
                 break;
@@ -497,7 +497,7 @@ impl Catalog {
             }
         }
         let head = sqlx::query("SELECT seq, hash FROM audit_head WHERE id = 1")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.pool.connection().await?)
             .await?;
         let (seq, hash): (i64, String) = (head.try_get("seq")?, head.try_get("hash")?);
         // Acts may have been noted since the last page; a row that is gone makes the chain shorter.
@@ -529,7 +529,7 @@ impl Catalog {
                              SELECT seq FROM audit WHERE user_id = $1 AND actor_id = '')",
         )
         .bind(user.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let addresses = rows.iter().map(|row| Ok(row.try_get("address")?));
         addresses.collect()
@@ -569,7 +569,7 @@ impl Catalog {
     pub async fn audit_hash(&self, seq: u64) -> Result<Option<String>, CatalogError> {
         let row = sqlx::query("SELECT hash FROM audit WHERE seq = $1")
             .bind(stored(seq))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         Ok(row.map(|row| row.try_get("hash")).transpose()?)
     }
@@ -577,7 +577,7 @@ impl Catalog {
     async fn has_audit_row(&self, seq: i64) -> Result<bool, CatalogError> {
         let row = sqlx::query("SELECT seq FROM audit WHERE seq = $1")
             .bind(seq)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         Ok(row.is_some())
     }

@@ -33,7 +33,7 @@ impl Catalog {
         .bind(holder.to_string())
         .bind(stored(until_ms))
         .bind(stored(now_ms))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(claimed.rows_affected() > 0)
     }
@@ -50,7 +50,7 @@ impl Catalog {
         sqlx::query("DELETE FROM claims WHERE job = $1 AND holder = $2")
             .bind(job)
             .bind(holder.to_string())
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

@@ -62,7 +62,10 @@ impl Catalog {
     pub async fn event_cursor(&self, kind: &str, seq: u64) -> Result<u64, CatalogError> {
         let select =
             || sqlx::query("SELECT seq FROM event_cursors WHERE kind = $1").bind(kind.to_owned());
-        if let Some(row) = select().fetch_optional(&self.pool).await? {
+        if let Some(row) = select()
+            .fetch_optional(&mut *self.pool.connection().await?)
+            .await?
+        {
             return time(&row, "seq");
         }
         // Of several nodes that begin, one does.
@@ -71,9 +74,14 @@ impl Catalog {
         )
         .bind(kind)
         .bind(stored(seq))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
-        time(&select().fetch_one(&self.pool).await?, "seq")
+        time(
+            &select()
+                .fetch_one(&mut *self.pool.connection().await?)
+                .await?,
+            "seq",
+        )
     }
 
     /// Moves the cursor forward to `seq`: what is up to there was told.
@@ -85,7 +93,7 @@ impl Catalog {
         sqlx::query("UPDATE event_cursors SET seq = $2 WHERE kind = $1 AND seq < $2")
             .bind(kind)
             .bind(stored(seq))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }
@@ -103,7 +111,7 @@ impl Catalog {
         )
         .bind(stored(seq))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(TrailRow::from_row).collect()
     }

@@ -12,7 +12,11 @@ use sqlx::{
     migrate::{Migration, Migrator},
 };
 
-use crate::{Catalog, CatalogError, copy, search, users};
+use crate::{
+    Catalog, CatalogError, copy,
+    pool::{ACQUIRE_TIMEOUT, Pool},
+    search, users,
+};
 
 /// Connections to SQLite; few are needed, since it lets one write at a time.
 const SQLITE_CONNECTIONS_MAX: u32 = 8;
@@ -20,8 +24,6 @@ const SQLITE_CONNECTIONS_MAX: u32 = 8;
 const READERS_MAX: u32 = 4;
 /// Connections of one node to PostgreSQL; its default is 100 for all nodes.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
-/// How long a query waits for a connection, also while the database is being started.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection to PostgreSQL stays open that nobody uses.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -110,6 +112,7 @@ impl Catalog {
             .await?;
         let database = Database::Sqlite;
         migrate(&pool, database).await?;
+        let pool = Pool::new(pool, database);
         Ok(Self { pool, database })
     }
 
@@ -143,6 +146,7 @@ impl Catalog {
         let database = Database::Postgres;
         migrate(&patient, database).await?;
         patient.close().await;
+        let pool = Pool::new(pool, database);
         Ok(Self { pool, database })
     }
 
@@ -179,7 +183,19 @@ impl Catalog {
             .connect(&url)
             .await?;
         check_migrations(&pool, database).await?;
+        let pool = Pool::new(pool, database);
         Ok(Self { pool, database })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// `Away`, `Unavailable`: it does not.
+    pub async fn answer(&self) -> Result<(), CatalogError> {
+        let ask = sqlx::query("SELECT 1");
+        ask.execute(&mut *self.pool.connection().await?).await?;
+        Ok(())
     }
 
     /// Waits for queries under way, and closes the database.
@@ -189,7 +205,7 @@ impl Catalog {
 
     /// Begins a transaction that will write.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, CatalogError> {
-        Ok(self.pool.begin_with(self.database.begin()).await?)
+        self.pool.begin().await
     }
 }
 

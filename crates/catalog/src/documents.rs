@@ -155,7 +155,7 @@ impl Catalog {
     ) -> Result<Option<OrganizationId>, CatalogError> {
         let row = sqlx::query("SELECT organization_id FROM documents WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.map(|row| parsed(&row, "organization_id")).transpose()
     }
@@ -168,7 +168,7 @@ impl Catalog {
     pub async fn is_there(&self, id: DocumentId) -> Result<bool, CatalogError> {
         let row = sqlx::query("SELECT id FROM documents WHERE id = $1 AND deleted_at_ms = 0")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         Ok(row.is_some())
     }
@@ -181,7 +181,7 @@ impl Catalog {
     pub async fn title_of(&self, id: DocumentId) -> Result<Option<String>, CatalogError> {
         let row = sqlx::query("SELECT title FROM documents WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.map(|row| Ok(row.try_get("title")?)).transpose()
     }
@@ -194,7 +194,7 @@ impl Catalog {
     pub async fn count_documents(&self, owner: UserId) -> Result<u64, CatalogError> {
         let row = sqlx::query("SELECT COUNT(*) AS documents FROM documents WHERE owner_id = $1")
             .bind(owner.to_string())
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.pool.connection().await?)
             .await?;
         time(&row, "documents")
     }
@@ -217,7 +217,7 @@ impl Catalog {
         .bind(user.to_string())
         .bind(stored(now_ms))
         .bind(id.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         Document::from_row(&row.ok_or(NO_DOCUMENT)?)
     }
@@ -250,7 +250,7 @@ impl Catalog {
         .bind(before_ms)
         .bind(before_id)
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(Document::from_row).collect()
     }
@@ -320,7 +320,7 @@ impl Catalog {
         sqlx::query("UPDATE documents SET updated_at_ms = $2 WHERE id = $1 AND updated_at_ms < $2")
             .bind(id.to_string())
             .bind(stored(at_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }
@@ -365,7 +365,7 @@ impl Catalog {
         // The first of all times in the trash, so it is always due.
         let doomed = sqlx::query("UPDATE documents SET deleted_at_ms = 1 WHERE id = $1")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         if doomed.rows_affected() == 0 {
             return Err(NO_DOCUMENT);
@@ -389,7 +389,7 @@ impl Catalog {
         )
         .bind(stored(before_ms.max(2)))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let ids = |row: &AnyRow| Ok((parsed(row, "id")?, parsed(row, "organization_id")?));
         rows.iter().map(ids).collect()

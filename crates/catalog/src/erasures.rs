@@ -115,7 +115,7 @@ impl Catalog {
                     u.organization_id
              FROM erasures e JOIN users u ON u.id = e.user_id ORDER BY e.begun_at_ms, e.user_id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let id = |row: &AnyRow, column: &str| -> Result<Option<UserId>, CatalogError> {
             let text = none_if_empty(row, column)?;
@@ -256,7 +256,7 @@ impl Catalog {
     pub async fn forget_erasure(&self, id: UserId) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM erasures WHERE user_id = $1 AND erased_at_ms > 0")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

@@ -23,7 +23,7 @@ impl Catalog {
     pub async fn failures(&self, key: &str) -> Result<Failures, CatalogError> {
         let row = sqlx::query("SELECT failures, last_at_ms FROM login_failures WHERE key = $1")
             .bind(key)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         let Some(row) = row else {
             return Ok(Failures::default());
@@ -55,7 +55,7 @@ impl Catalog {
         .bind(stored(after.last_at_ms))
         .bind(stored(before.count))
         .bind(stored(before.last_at_ms))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(counted.rows_affected() > 0)
     }
@@ -68,7 +68,7 @@ impl Catalog {
     pub async fn forget_failures(&self, key: &str) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM login_failures WHERE key = $1")
             .bind(key)
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Catalog {
         let row =
             sqlx::query("SELECT last_at_ms FROM login_failures WHERE key = $1 AND failures = 0")
                 .bind(key)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *self.pool.connection().await?)
                 .await?;
         row.map(|row| time(&row, "last_at_ms")).transpose()
     }
@@ -99,7 +99,7 @@ impl Catalog {
         )
         .bind(key)
         .bind(stored(now_ms))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Catalog {
     pub async fn forget_successes_before(&self, before_ms: u64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM login_failures WHERE failures = 0 AND last_at_ms < $1")
             .bind(stored(before_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Catalog {
     pub async fn forget_failures_before(&self, before_ms: u64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM login_failures WHERE failures > 0 AND last_at_ms < $1")
             .bind(stored(before_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Catalog {
         )
         .bind(id.to_string())
         .bind(stored(now_ms))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let grant = |row: &AnyRow| -> Result<Grant, CatalogError> {
             Ok(Grant {
@@ -94,7 +94,7 @@ impl Catalog {
              WHERE r.document_id = $1 ORDER BY g.name, g.id",
         )
         .bind(id.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let grant = |row: &AnyRow| -> Result<GroupGrant, CatalogError> {
             Ok(GroupGrant {
@@ -121,7 +121,7 @@ impl Catalog {
         )
         .bind(id.to_string())
         .bind(stored(now_ms))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let removed = |row: &AnyRow| -> Result<Removed, CatalogError> {
             Ok(Removed {

@@ -26,14 +26,14 @@ impl Catalog {
                 "SELECT id FROM users WHERE kind = 'guest' AND disabled_at_ms = 0 AND {found}"
             )))
             .bind(stored(now_ms))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.pool.connection().await?)
             .await?;
             for guest in &guests {
                 let id: UserId = parsed(guest, "id")?;
                 sqlx::query("UPDATE users SET idle_since_ms = $2 WHERE id = $1")
                     .bind(id.to_string())
                     .bind(stored(since_ms))
-                    .execute(&self.pool)
+                    .execute(&mut *self.pool.connection().await?)
                     .await?;
             }
         }
@@ -58,7 +58,7 @@ impl Catalog {
         )
         .bind(stored(before_ms))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let guest = |row| Ok((parsed(row, "id")?, parsed(row, "organization_id")?));
         rows.iter().map(guest).collect()

@@ -47,7 +47,7 @@ impl Catalog {
         let row = sqlx::query("SELECT user_id FROM identities WHERE issuer = $1 AND subject = $2")
             .bind(&identity.issuer)
             .bind(&identity.subject)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.map(|row| parsed(&row, "user_id")).transpose()
     }
@@ -71,7 +71,10 @@ impl Catalog {
             .bind(issuer.to_owned())
             .bind(new.name.clone())
         };
-        if let Some(row) = find().fetch_optional(&self.pool).await? {
+        if let Some(row) = find()
+            .fetch_optional(&mut *self.pool.connection().await?)
+            .await?
+        {
             return parsed(&row, "organization_id");
         }
         let mut act = self.act(actor).await?;
@@ -149,7 +152,7 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM provider_attempts WHERE expires_at_ms <= $1")
             .bind(stored(now_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         sqlx::query(
             "INSERT INTO provider_attempts (state_hash, provider, nonce, pkce_verifier, redirect_uri,
@@ -162,7 +165,7 @@ impl Catalog {
         .bind(&attempt.pkce_verifier)
         .bind(&attempt.redirect_uri)
         .bind(stored(attempt.expires_at_ms))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
@@ -186,7 +189,7 @@ impl Catalog {
         .bind(state_hash)
         .bind(sought(provider))
         .bind(stored(now_ms))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         let row = row.ok_or(CatalogError::NotFound { what: "sign-in" })?;
         Ok(ProviderAttempt {

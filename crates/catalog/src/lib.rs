@@ -28,6 +28,7 @@ mod links;
 mod nodes;
 mod organizations;
 mod personal;
+mod pool;
 mod rights;
 mod role;
 mod scrub;
@@ -36,9 +37,10 @@ mod signing_keys;
 mod tokens;
 mod users;
 
-use sqlx::{AnyPool, any::AnyRow};
+use sqlx::any::AnyRow;
 
 use database::Database;
+use pool::Pool;
 
 pub use action::AuditAction;
 pub use answers::{Answer, LOCK_MS, Turn};
@@ -65,7 +67,7 @@ pub use users::{Avatar, Kind, NewUser, ProfileChange, User};
 /// The database of users and documents. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    pool: AnyPool,
+    pool: Pool,
     database: Database,
 }
 
@@ -111,6 +113,9 @@ pub enum CatalogError {
     /// write once, which brings them up to date.
     #[error("the catalog's tables are those of an earlier program")]
     Outdated,
+    /// The database was not to be had a moment ago, and is looked for. Retry later.
+    #[error("the database is away")]
+    Away,
     /// The database cannot be used, or what it holds makes no sense. Retry later.
     #[error("the catalog is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

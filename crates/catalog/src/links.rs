@@ -125,7 +125,7 @@ impl Catalog {
             "{SELECT} WHERE l.document_id = $1 ORDER BY l.created_at_ms, l.id"
         )))
         .bind(document.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(Link::from_row).collect()
     }
@@ -143,7 +143,7 @@ impl Catalog {
         )))
         .bind(sought(token))
         .bind(stored(now_ms))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         Link::from_row(&row.ok_or(NO_LINK)?)
     }

@@ -28,7 +28,7 @@ impl Catalog {
         .bind(node.id.to_string())
         .bind(&node.url)
         .bind(stored(now_ms))
-        .execute(&self.pool)
+        .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
@@ -41,7 +41,7 @@ impl Catalog {
     pub async fn nodes(&self, since_ms: u64) -> Result<Vec<Node>, CatalogError> {
         let rows = sqlx::query("SELECT id, url FROM nodes WHERE seen_ms >= $1 ORDER BY id")
             .bind(stored(since_ms))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.pool.connection().await?)
             .await?;
         let node = |row| {
             Ok(Node {
@@ -60,7 +60,7 @@ impl Catalog {
     pub async fn forget_node(&self, id: NodeId) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM nodes WHERE id = $1")
             .bind(id.to_string())
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Catalog {
     pub async fn forget_nodes_before(&self, before_ms: u64) -> Result<(), CatalogError> {
         sqlx::query("DELETE FROM nodes WHERE seen_ms < $1")
             .bind(stored(before_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Catalog {
     pub async fn organization(&self, id: OrganizationId) -> Result<Organization, CatalogError> {
         let row = sqlx::query("SELECT id, name FROM organizations WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         Organization::from_row(&row.ok_or(NO_ORGANIZATION)?)
     }
@@ -88,7 +88,7 @@ impl Catalog {
              ORDER BY created_at_ms, id LIMIT 1",
         )
         .bind(name)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         row.as_ref().map(Organization::from_row).transpose()
     }
@@ -100,7 +100,7 @@ impl Catalog {
     /// `Unavailable`.
     pub async fn organizations(&self) -> Result<Vec<Organization>, CatalogError> {
         let rows = sqlx::query("SELECT id, name FROM organizations ORDER BY created_at_ms, id")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.pool.connection().await?)
             .await?;
         rows.iter().map(Organization::from_row).collect()
     }
@@ -166,7 +166,7 @@ impl Catalog {
              FROM user_groups g WHERE g.organization_id = $1 ORDER BY g.name, g.id",
         )
         .bind(organization.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(group).collect()
     }
@@ -188,7 +188,7 @@ impl Catalog {
         )
         .bind(organization.to_string())
         .bind(id.to_string())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         group(&row.ok_or(NO_GROUP)?)
     }
@@ -247,7 +247,7 @@ impl Catalog {
              WHERE m.group_id = $1 ORDER BY u.name, u.id",
         )
         .bind(id.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(User::from_row).collect()
     }

@@ -55,7 +55,7 @@ impl Catalog {
         .bind(owner.to_string())
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let document = |row: &AnyRow| -> Result<OwnedDocument, CatalogError> {
             let open = none_if_empty(row, "organization_role")?;
@@ -91,7 +91,7 @@ impl Catalog {
         .bind(owner.to_string())
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(|row| parsed(row, "id")).collect()
     }
@@ -111,7 +111,7 @@ impl Catalog {
              WHERE u.user_id = $1",
         )
         .bind(user.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let right = |row: &AnyRow| -> Result<GivenRight, CatalogError> {
             let link = none_if_empty(row, "link_id")?;
@@ -136,7 +136,7 @@ impl Catalog {
              WHERE m.user_id = $1 ORDER BY g.name, g.id",
         )
         .bind(user.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let group = |row: &AnyRow| Ok((parsed(row, "id")?, row.try_get("name")?));
         rows.iter().map(group).collect()
@@ -152,7 +152,7 @@ impl Catalog {
             "SELECT issuer, subject FROM identities WHERE user_id = $1 ORDER BY issuer, subject",
         )
         .bind(user.to_string())
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let identity = |row: &AnyRow| -> Result<Identity, CatalogError> {
             Ok(Identity {
@@ -175,7 +175,7 @@ impl Catalog {
         )
         .bind(user.to_string())
         .bind(crate::stored(now_ms))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(|row| time(row, "expires_at_ms")).collect()
     }

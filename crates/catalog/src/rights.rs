@@ -64,7 +64,7 @@ impl Catalog {
         .bind(user.to_string())
         .bind(document.to_string())
         .bind(stored(now_ms))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let mut rights: Option<Rights> = None;
         for row in &rows {

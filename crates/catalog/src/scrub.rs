@@ -32,9 +32,11 @@ impl Catalog {
     }
 
     async fn scrub_sqlite(&self) -> Result<(), CatalogError> {
-        sqlx::query("VACUUM").execute(&self.pool).await?;
+        sqlx::query("VACUUM")
+            .execute(&mut *self.pool.connection().await?)
+            .await?;
         let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *self.pool.connection().await?)
             .await?;
         if done.try_get::<i64, _>("busy")? == 0 {
             Ok(())
@@ -44,7 +46,7 @@ impl Catalog {
     }
 
     async fn scrub_postgres(&self) -> Result<(), CatalogError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.pool.connection().await?;
         // It has as much time as it takes, which nobody else is to have.
         connection.close_on_drop();
         wait_for_readers(&mut connection).await?;

@@ -29,7 +29,7 @@ impl Catalog {
     /// `Unavailable`.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKey>, CatalogError> {
         let rows = sqlx::query("SELECT starts_ms, seed FROM signing_keys ORDER BY starts_ms")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.pool.connection().await?)
             .await?;
         let keys = rows.iter().map(|row| {
             let seed: String = row.try_get("seed")?;

@@ -259,7 +259,7 @@ impl Catalog {
         let email = Some(folded(sought(email))).filter(|email| email.contains('@'));
         let row = sqlx::query("SELECT * FROM users WHERE email_folded = $1")
             .bind(email.unwrap_or_default())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.as_ref().map(User::from_row).transpose()
     }
@@ -272,7 +272,7 @@ impl Catalog {
     pub async fn user(&self, id: UserId) -> Result<Option<User>, CatalogError> {
         let row = sqlx::query("SELECT * FROM users WHERE id = $1")
             .bind(id.to_string())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         row.as_ref().map(User::from_row).transpose()
     }
@@ -294,7 +294,7 @@ impl Catalog {
         )
         .bind(id.to_string())
         .bind(family)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.connection().await?)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let is_signed_in = row.try_get::<i64, _>("family_tokens")? > 0;
@@ -327,7 +327,7 @@ impl Catalog {
         .bind(part)
         .bind(contains(&folded(part)))
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         rows.iter().map(User::from_row).collect()
     }
@@ -412,7 +412,7 @@ impl Catalog {
     pub async fn avatar(&self, id: &str) -> Result<Avatar, CatalogError> {
         let row = sqlx::query("SELECT id, media_type, image FROM avatars WHERE id = $1")
             .bind(sought(id))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.pool.connection().await?)
             .await?;
         let row = row.ok_or(CatalogError::NotFound { what: "avatar" })?;
         Ok(Avatar {
@@ -529,7 +529,7 @@ impl Catalog {
         sqlx::query("UPDATE users SET last_seen_at_ms = $2 WHERE id = $1")
             .bind(id.to_string())
             .bind(stored(now_ms))
-            .execute(&self.pool)
+            .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())
     }

@@ -174,8 +174,8 @@ impl Catalog {
     ///
     /// As [`copy_to`](Self::copy_to), but for `Different`.
     pub async fn check_copy_to(&self, target: &Self) -> Result<(), CopyError> {
-        let mut from = self.pool.acquire().await?;
-        let mut to = target.pool.acquire().await?;
+        let mut from = self.pool.connection().await?;
+        let mut to = target.pool.connection().await?;
         if let Some(what) = used(&mut to).await? {
             return Err(CopyError::Used { what });
         }
@@ -237,7 +237,7 @@ impl Catalog {
 
     /// A connection that has as much time as it takes, which nobody else is to have.
     async fn patient(&self) -> Result<PoolConnection<Any>, CatalogError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.pool.connection().await?;
         connection.close_on_drop();
         if self.database == Database::Postgres {
             let settings = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";

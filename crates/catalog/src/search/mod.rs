@@ -169,7 +169,7 @@ impl Catalog {
         )
         .bind(after.map(|id| id.to_string()).unwrap_or_default())
         .bind(i64::from(limit))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.connection().await?)
         .await?;
         let each = |row: &AnyRow| {
             Ok((
@@ -231,7 +231,7 @@ impl Catalog {
         for value in question.values {
             query = query.bind(value);
         }
-        let rows = query.fetch_all(&self.pool).await?;
+        let rows = query.fetch_all(&mut *self.pool.connection().await?).await?;
         let found = |row: &AnyRow| -> Result<_, CatalogError> {
             Ok((
                 Document::from_row(row)?,
@@ -240,9 +240,10 @@ impl Catalog {
         };
         let found = rows.iter().map(found).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<_> = found.iter().map(|(document, _)| document.id).collect();
+        let connection = &mut *self.pool.connection().await?;
         let snippets = match self.database {
-            Database::Sqlite => sqlite::snippets(&self.pool, &words, &ids).await?,
-            Database::Postgres => postgres::snippets(&self.pool, &words, &ids).await?,
+            Database::Sqlite => sqlite::snippets(connection, &words, &ids).await?,
+            Database::Postgres => postgres::snippets(connection, &words, &ids).await?,
         };
         let hits = found.into_iter().zip(snippets);
         let hits = hits.map(|((document, in_title), snippet)| Hit {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use motet_model::DocumentId;
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::{
     Piece, Question, SNIPPET_WORDS,
@@ -176,7 +176,7 @@ pub(super) fn question(words: &[&str]) -> Question {
 
 /// A snippet of each of these documents.
 pub(super) async fn snippets(
-    pool: &AnyPool,
+    connection: &mut AnyConnection,
     words: &[&str],
     ids: &[DocumentId],
 ) -> Result<Vec<Vec<Piece>>, CatalogError> {
@@ -209,7 +209,7 @@ pub(super) async fn snippets(
         query_parts = query_parts.bind(id.to_string());
     }
     let mut snippets = HashMap::new();
-    for row in query_parts.fetch_all(pool).await? {
+    for row in query_parts.fetch_all(connection).await? {
         let id: DocumentId = parsed(&row, "document_id")?;
         let (number, count): (i64, i64) = (row.try_get("part")?, row.try_get("parts")?);
         let text: String = row.try_get("content")?;

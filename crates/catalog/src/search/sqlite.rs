@@ -7,7 +7,7 @@
 //!   `PRAGMA secure_delete`).
 
 use motet_model::DocumentId;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, Row};
 
 use super::{
     Piece, Question, SNIPPET_WORDS,
@@ -95,7 +95,7 @@ pub(super) fn question(words: &[&str]) -> Question {
 
 /// A snippet of each of these documents.
 pub(super) async fn snippets(
-    pool: &AnyPool,
+    connection: &mut AnyConnection,
     words: &[&str],
     ids: &[DocumentId],
 ) -> Result<Vec<Vec<Piece>>, CatalogError> {
@@ -108,7 +108,7 @@ pub(super) async fn snippets(
              WHERE rowid = (SELECT number FROM search_documents WHERE document_id = $1)",
         )
         .bind(id.to_string())
-        .fetch_optional(pool)
+        .fetch_optional(&mut *connection)
         .await?;
         // It may have been deleted a moment ago.
         let content = row.map(|row| row.try_get::<String, _>("content"));

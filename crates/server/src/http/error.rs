@@ -241,6 +241,8 @@ impl From<CatalogError> for ApiError {
                 Self::new(StatusCode::FORBIDDEN, "link_denied", error.to_string())
             }
             CatalogError::SignInVoid => Self::invalid_credentials(),
+            // Said once, by who found out.
+            CatalogError::Away => Self::unavailable(),
             error => Self::failed(&error),
         }
     }

@@ -402,6 +402,9 @@ impl Catalog {
     /// `NotFound`, `Unavailable`.
     pub async fn delete_document(&self, actor: &Actor, id: DocumentId) -> Result<(), CatalogError> {
         let mut act = self.act(actor).await?;
+        act.hold(Held::Document, id).await?;
+        // What the database removes with them has no order.
+        act.hold(Held::LinksOf, id).await?;
         let deleted = sqlx::query("DELETE FROM documents WHERE id = $1")
             .bind(id.to_string())
             .execute(act.connection())

@@ -164,6 +164,7 @@ impl Catalog {
                 what: "document to transfer, or account to transfer to",
             });
         }
+        act.hold(Held::LinksOf, id).await?;
         sqlx::query("DELETE FROM grants WHERE document_id = $1 AND user_id = $2")
             .bind(id.to_string())
             .bind(to.to_string())
@@ -200,6 +201,8 @@ impl Catalog {
         if user.kind == Kind::Erased {
             return Ok(());
         }
+        // Whoever removes a link removes the same.
+        act.hold(Held::LinksWith, id).await?;
         for statement in [
             "DELETE FROM grants WHERE user_id = $1",
             "DELETE FROM link_users WHERE user_id = $1",

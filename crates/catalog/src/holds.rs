@@ -27,6 +27,8 @@ pub(crate) enum Held {
     Link,
     /// The links of the document with this id.
     LinksOf,
+    /// The links that the account with this id has opened, or was taken out of.
+    LinksWith,
 }
 
 impl Held {
@@ -47,6 +49,12 @@ impl Held {
             Self::Link => "SELECT id FROM links WHERE id = $1 FOR NO KEY UPDATE",
             Self::LinksOf => {
                 "SELECT id FROM links WHERE document_id = $1 ORDER BY id FOR NO KEY UPDATE"
+            }
+            Self::LinksWith => {
+                "SELECT id FROM links
+                 WHERE id IN (SELECT link_id FROM link_users WHERE user_id = $1
+                              UNION ALL SELECT link_id FROM link_removals WHERE user_id = $1)
+                 ORDER BY id FOR NO KEY UPDATE"
             }
         }
     }

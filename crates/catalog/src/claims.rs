@@ -1,15 +1,17 @@
 //! Jobs that one node does at a time.
 //!
-//! A claim is a lease by the nodes' own clocks: a node that is stopped for longer than it lasts may find
-//! somebody else at its job. So what is done under one must be harmless when two do it at once; the claim
-//! only saves the work. An embedded database belongs to one node, which need not ask.
+//! A claim is a lease by the database's clock: whatever those of the nodes say, it lasts as long for all of them. A
+//! node that is stopped for longer may find somebody else at its job. So what is done under one must be
+//! harmless when two do it at once; the claim only saves the work. An embedded database belongs to one node,
+//! which need not ask.
 
 use motet_model::NodeId;
+use sqlx::AssertSqlSafe;
 
 use crate::{Catalog, CatalogError, database::Database, stored};
 
 impl Catalog {
-    /// Claims a job for `holder` until `until_ms`, or keeps it for longer. Whether it has it.
+    /// Claims a job for `holder` for so long, or keeps it for so long from now on. Whether it has it.
     ///
     /// # Errors
     ///
@@ -18,21 +20,20 @@ impl Catalog {
         &self,
         job: &str,
         holder: NodeId,
-        now_ms: u64,
-        until_ms: u64,
+        time_ms: u64,
     ) -> Result<bool, CatalogError> {
         if self.database == Database::Sqlite {
             return Ok(true);
         }
-        let claimed = sqlx::query(
-            "INSERT INTO claims (job, holder, until_ms) VALUES ($1, $2, $3)
+        let now_ms = self.database.now_ms();
+        let claimed = sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO claims (job, holder, until_ms) VALUES ($1, $2, {now_ms} + $3)
              ON CONFLICT (job) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
-             WHERE claims.holder = excluded.holder OR claims.until_ms <= $4",
-        )
+             WHERE claims.holder = excluded.holder OR claims.until_ms <= {now_ms}",
+        )))
         .bind(job)
         .bind(holder.to_string())
-        .bind(stored(until_ms))
-        .bind(stored(now_ms))
+        .bind(stored(time_ms))
         .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(claimed.rows_affected() > 0)
@@ -50,6 +51,20 @@ impl Catalog {
         sqlx::query("DELETE FROM claims WHERE job = $1 AND holder = $2")
             .bind(job)
             .bind(holder.to_string())
+            .execute(&mut *self.pool.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the claims whose time is over: nobody has to come back for a job.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    pub async fn forget_claims(&self) -> Result<(), CatalogError> {
+        let now_ms = self.database.now_ms();
+        let delete = format!("DELETE FROM claims WHERE until_ms <= {now_ms}");
+        sqlx::query(AssertSqlSafe(delete))
             .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())

@@ -58,6 +58,14 @@ impl Database {
         }
     }
 
+    /// The database's own time, in ms since the Unix epoch: one clock for all nodes.
+    pub(crate) const fn now_ms(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
+    }
+
     /// SQLite has to know at once that something will be written: later it may find out that what was
     /// read has changed. PostgreSQL shows each statement what is there by then.
     pub(crate) const fn begin(self) -> &'static str {

@@ -1,7 +1,7 @@
-//! The nodes that run, as they say themselves.
+//! The nodes that run, as they say themselves; when they did, the database's clock says.
 
 use motet_model::NodeId;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::{Catalog, CatalogError, parsed, stored};
 
@@ -20,29 +20,32 @@ impl Catalog {
     /// # Errors
     ///
     /// `Unavailable`.
-    pub async fn announce_node(&self, node: &Node, now_ms: u64) -> Result<(), CatalogError> {
-        sqlx::query(
-            "INSERT INTO nodes (id, url, seen_ms) VALUES ($1, $2, $3)
+    pub async fn announce_node(&self, node: &Node) -> Result<(), CatalogError> {
+        let now_ms = self.database.now_ms();
+        sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO nodes (id, url, seen_ms) VALUES ($1, $2, {now_ms})
              ON CONFLICT (id) DO UPDATE SET url = excluded.url, seen_ms = excluded.seen_ms",
-        )
+        )))
         .bind(node.id.to_string())
         .bind(&node.url)
-        .bind(stored(now_ms))
         .execute(&mut *self.pool.connection().await?)
         .await?;
         Ok(())
     }
 
-    /// The nodes that have said so since `since_ms`, in the order in which they started.
+    /// The nodes that have said so at most so long ago, in the order in which they started.
     ///
     /// # Errors
     ///
     /// `Unavailable`.
-    pub async fn nodes(&self, since_ms: u64) -> Result<Vec<Node>, CatalogError> {
-        let rows = sqlx::query("SELECT id, url FROM nodes WHERE seen_ms >= $1 ORDER BY id")
-            .bind(stored(since_ms))
-            .fetch_all(&mut *self.pool.connection().await?)
-            .await?;
+    pub async fn nodes(&self, age_ms: u64) -> Result<Vec<Node>, CatalogError> {
+        let now_ms = self.database.now_ms();
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT id, url FROM nodes WHERE seen_ms >= {now_ms} - $1 ORDER BY id"
+        )))
+        .bind(stored(age_ms))
+        .fetch_all(&mut *self.pool.connection().await?)
+        .await?;
         let node = |row| {
             Ok(Node {
                 id: parsed(row, "id")?,
@@ -65,14 +68,16 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets the nodes that have said nothing since `before_ms`.
+    /// Forgets the nodes that have said nothing for longer.
     ///
     /// # Errors
     ///
     /// `Unavailable`.
-    pub async fn forget_nodes_before(&self, before_ms: u64) -> Result<(), CatalogError> {
-        sqlx::query("DELETE FROM nodes WHERE seen_ms < $1")
-            .bind(stored(before_ms))
+    pub async fn forget_nodes(&self, age_ms: u64) -> Result<(), CatalogError> {
+        let now_ms = self.database.now_ms();
+        let delete = format!("DELETE FROM nodes WHERE seen_ms < {now_ms} - $1");
+        sqlx::query(AssertSqlSafe(delete))
+            .bind(stored(age_ms))
             .execute(&mut *self.pool.connection().await?)
             .await?;
         Ok(())

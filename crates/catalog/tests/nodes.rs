@@ -8,7 +8,7 @@ use std::{future::Future, sync::Arc};
 
 use motet_catalog::{
     Actor, Answer, ApiKey, AuditAction, Avatar, Catalog, CatalogError, Entry, Failures, Identity,
-    Kind, NewDocument, NewLink, NewUser, Organization, ProviderAttempt, RefreshToken, Role,
+    Kind, NewDocument, NewLink, NewUser, Node, Organization, ProviderAttempt, RefreshToken, Role,
     Rotation, SigningKey, Turn, Verification,
 };
 use motet_model::{ApiKeyId, GroupId, LinkId, NodeId, OrganizationId};
@@ -38,6 +38,8 @@ on_each_store! {
     whatever_goes_at_once_waits_in_no_circle,
     the_latest_content_is_indexed,
     one_node_has_a_job,
+    a_node_is_there_as_long_as_it_says_so,
+    an_erasure_waits_for_other_acts_in_no_circle,
     forward,
     every_node_has_the_same_keys,
     what_one_node_does_the_others_learn,
@@ -684,37 +686,100 @@ async fn forward(store: &Store) {
 async fn one_node_has_a_job(store: &Store) {
     let nodes = nodes(store, 1).await;
     let [a, b] = [1, 2].map(|n| NodeId::from_bytes([n; 16]));
-    let claim = |catalog: &Catalog, node, now_ms| {
+    let claim = |catalog: &Catalog, node| {
         let catalog = catalog.clone();
-        async move {
-            let claimed = catalog.claim("a job", node, now_ms, now_ms + 10);
-            claimed.await.unwrap()
-        }
+        async move { catalog.claim("a job", node, 60_000).await.unwrap() }
     };
-    assert!(claim(&nodes[0], a, NOW).await);
-    assert!(claim(&nodes[0], a, NOW + 5).await, "it keeps what it has");
+    assert!(claim(&nodes[0], a).await);
+    assert!(claim(&nodes[0], a).await, "it keeps what it has");
     if matches!(store, Store::Sqlite(_)) {
         // There is one node.
         return;
     }
-    assert!(!claim(&nodes[1], b, NOW + 14).await);
-    assert!(claim(&nodes[1], b, NOW + 15).await, "it is over");
+    nodes[1].forget_claims().await.unwrap();
+    assert!(!claim(&nodes[1], b).await);
+    store
+        .execute("UPDATE claims SET until_ms = until_ms - 60000")
+        .await;
+    assert!(claim(&nodes[1], b).await, "it is over");
     nodes[0].release("a job", a).await.unwrap();
-    assert!(
-        !claim(&nodes[0], a, NOW + 16).await,
-        "only its own is released"
-    );
-    nodes[1].release("a job", b).await.unwrap();
+    assert!(!claim(&nodes[0], a).await, "only its own is released");
+    store
+        .execute("UPDATE claims SET until_ms = until_ms - 60000")
+        .await;
+    nodes[0].forget_claims().await.unwrap();
+    let mut connection = store.connection().await;
+    let left = sqlx::query("SELECT job FROM claims");
+    assert!(left.fetch_all(&mut connection).await.unwrap().is_empty());
 
     let claimed = at_once(&nodes, 16, |catalog, n| async move {
         let node = NodeId::from_bytes([n; 16]);
-        catalog
-            .claim("another job", node, NOW, NOW + 10)
-            .await
-            .unwrap()
+        catalog.claim("another job", node, 60_000).await.unwrap()
     });
     let claimed = claimed.await;
     assert_eq!(claimed.iter().filter(|claimed| **claimed).count(), 1);
+}
+
+async fn an_erasure_waits_for_other_acts_in_no_circle(store: &Store) {
+    const LINKS: u8 = 12;
+    let nodes = nodes(store, 9).await;
+    for n in 2..9 {
+        let (by, guest, guest_id) = (actor(1), actor(n), user(n).id);
+        create(&nodes[0], n, 1).await;
+        let mut links = Vec::new();
+        for k in 0..LINKS {
+            let new = NewLink {
+                id: LinkId::from_bytes([n * LINKS + k; 16]),
+                document: document(n),
+                token: format!("token {n} {k}"),
+                role: Role::Viewer,
+                password_hash: None,
+                expires_at_ms: None,
+            };
+            nodes[0].create_link(&actor(1), &new, 100).await.unwrap();
+            links.push(nodes[0].link(&new.token, NOW).await.unwrap());
+        }
+        // Whoever looks for what the person has finds it in another order than who looks for the document's.
+        for link in links.iter().rev() {
+            let opened = nodes[0].open_link(&guest, link, guest_id, None, 0).await;
+            opened.unwrap();
+        }
+        let begun = nodes[0].begin_erasure(&by, guest_id, None, true).await;
+        begun.unwrap();
+        let done = at_once(&nodes, 2, move |node, which| async move {
+            match (which, n % 2) {
+                (1, _) => node.finish_erasure(&actor(1), user(n).id).await,
+                (_, 0) => node.delete_document(&actor(1), document(n)).await,
+                _ => {
+                    let (from, to) = (user(1).id, user(9).id);
+                    node.transfer_document(&actor(1), document(n), from, to)
+                        .await
+                }
+            }
+        });
+        let done = done.await;
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+    }
+}
+
+async fn a_node_is_there_as_long_as_it_says_so(store: &Store) {
+    let nodes = nodes(store, 1).await;
+    let [a, b] = [1, 2].map(|n| Node {
+        id: NodeId::from_bytes([n; 16]),
+        url: format!("http://10.0.0.{n}:8080"),
+    });
+    nodes[0].announce_node(&a).await.unwrap();
+    nodes[1].announce_node(&b).await.unwrap();
+    store
+        .execute("UPDATE nodes SET seen_ms = seen_ms - 60000 WHERE url LIKE '%.1:8080'")
+        .await;
+    assert_eq!(
+        nodes[0].nodes(30_000).await.unwrap(),
+        std::slice::from_ref(&b)
+    );
+    assert_eq!(nodes[0].nodes(90_000).await.unwrap(), [a, b.clone()]);
+    nodes[0].forget_nodes(30_000).await.unwrap();
+    assert_eq!(nodes[0].nodes(90_000).await.unwrap(), [b]);
 }
 
 async fn every_node_has_the_same_keys(store: &Store) {

@@ -45,8 +45,8 @@ async fn round(app: &App) -> Result<(), CollabError> {
     lockout::sweep(&app.catalog, app.clock.now_ms()).await?;
     let kept_ms = app.clock.now_ms().saturating_sub(idempotency::KEPT_MS);
     app.catalog.forget_answers(kept_ms).await?;
-    let gone_ms = app.clock.now_ms().saturating_sub(DAY_MS);
-    app.catalog.forget_nodes_before(gone_ms).await?;
+    app.catalog.forget_nodes(DAY_MS).await?;
+    app.catalog.forget_claims().await?;
     let strangers_ms = app.clock.now_ms().saturating_sub(STRANGERS_MS);
     app.catalog
         .forget_strangers_addresses_before(strangers_ms)

@@ -8,7 +8,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use motet_bus::EventKind;
 use motet_catalog::{Catalog, CatalogError};
 use motet_model::{Clock, DocumentId, NodeId};
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::entropy;
@@ -109,37 +109,56 @@ impl Jobs {
     ///
     /// `Unavailable`.
     pub(crate) async fn claim(&self, job: Job) -> Result<Option<Claim>, CatalogError> {
-        // Another one for each claim: giving one back must not end the next one of the same node.
-        let holder = NodeId::new(self.clock.now_ms(), entropy::bytes());
-        let claim_ms = job.claim_ms();
-        if !self.claim_as(holder, job, claim_ms).await? {
-            return Ok(None);
-        }
         let over = CancellationToken::new();
         let lost = CancellationToken::new();
+        // Whatever becomes of who asks, its end is heard there.
         let guard = over.clone().drop_guard();
-        let (jobs, losing) = (self.clone(), lost.clone());
-        let renewal = Duration::from_millis(claim_ms / RENEWALS);
-        let renewing = tokio::spawn(async move {
-            while over.run_until_cancelled(sleep(renewal)).await.is_some() {
-                match jobs.claim_as(holder, job, claim_ms).await {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        losing.cancel();
-                        tracing::warn!(?job, "another node has taken the job over");
-                    }
-                    Err(error) => tracing::warn!(?job, %error, "a claim was not renewed"),
-                }
-            }
-            if let Err(error) = jobs.catalog.release(&job.name(), holder).await {
-                tracing::debug!(?job, %error, "a claim was not given back; it ends by itself");
-            }
-        });
-        Ok(Some(Claim {
+        let (tell, claimed) = oneshot::channel();
+        let renewing = tokio::spawn(self.clone().hold(job, over, lost.clone(), tell));
+        let is_claimed = match claimed.await {
+            Ok(claimed) => claimed?,
+            // A panic has been reported by the task itself.
+            Err(_) => false,
+        };
+        Ok(is_claimed.then_some(Claim {
             over: guard,
             lost,
             renewing,
         }))
+    }
+
+    /// Claims a job, tells whether it did, and keeps it until it is over.
+    async fn hold(
+        self,
+        job: Job,
+        over: CancellationToken,
+        lost: CancellationToken,
+        tell: oneshot::Sender<Result<bool, CatalogError>>,
+    ) {
+        // Another one for each claim: giving one back must not end the next one of the same node.
+        let holder = NodeId::new(self.clock.now_ms(), entropy::bytes());
+        let claim_ms = job.claim_ms();
+        let claimed = self.claim_as(holder, job, claim_ms).await;
+        let is_others = matches!(claimed, Ok(false));
+        // Who asked may have gone: then it is over.
+        let _gone = tell.send(claimed);
+        if is_others {
+            return;
+        }
+        let renewal = Duration::from_millis(claim_ms / RENEWALS);
+        while over.run_until_cancelled(sleep(renewal)).await.is_some() {
+            match self.claim_as(holder, job, claim_ms).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    lost.cancel();
+                    tracing::warn!(?job, "another node has taken the job over");
+                }
+                Err(error) => tracing::warn!(?job, %error, "a claim was not renewed"),
+            }
+        }
+        if let Err(error) = self.catalog.release(&job.name(), holder).await {
+            tracing::debug!(?job, %error, "a claim was not given back; it ends by itself");
+        }
     }
 
     /// Claims a job as soon as no other node has it.
@@ -169,21 +188,85 @@ impl Jobs {
     }
 
     async fn claim_as(&self, holder: NodeId, job: Job, time_ms: u64) -> Result<bool, CatalogError> {
-        let now_ms = self.clock.now_ms();
-        let until_ms = now_ms.saturating_add(time_ms);
-        self.catalog
-            .claim(&job.name(), holder, now_ms, until_ms)
-            .await
+        self.catalog.claim(&job.name(), holder, time_ms).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use motet_testing::Schema;
+    use motet_testing::{Proxy, Schema, Weather};
     use tokio::time::timeout;
 
     use super::*;
     use crate::clock::SystemClock;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Waits until so many claims are stored.
+    async fn until_claims(schema: &Schema, count: usize) {
+        let mut connection = schema.connect().await;
+        let claimed = async {
+            loop {
+                let claims = sqlx::query("SELECT job FROM claims");
+                if claims.fetch_all(&mut connection).await.unwrap().len() == count {
+                    return;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, claimed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_no_claim_behind() {
+        let schema = Schema::new().await;
+        let proxy = Proxy::start(schema.host().to_owned()).await;
+        let url = schema.url_through(&proxy.address.to_string());
+        let catalog = Catalog::open_postgres(&url).await.unwrap();
+        let node = NodeId::from_bytes([1; 16]);
+        let jobs = Jobs::new(catalog, Arc::new(SystemClock), node);
+        // The claim is stored some time before its answer arrives.
+        proxy.set(Weather::Slow(Duration::from_millis(300)));
+        let claiming = tokio::spawn(async move { jobs.claim(Job::Outbox(1)).await });
+        until_claims(&schema, 1).await;
+        claiming.abort();
+        proxy.set(Weather::Clear);
+        until_claims(&schema, 0).await;
+    }
+
+    /// A clock that goes wrong.
+    #[derive(Debug)]
+    struct Skewed(i64);
+
+    impl Clock for Skewed {
+        fn now_ms(&self) -> u64 {
+            SystemClock.now_ms().saturating_add_signed(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn clocks_of_nodes_do_not_count() {
+        const HOUR_MS: i64 = 3_600_000;
+        let schema = Schema::new().await;
+        let catalog = Catalog::open_postgres(&schema.url()).await.unwrap();
+        let [early, late] = [-HOUR_MS, HOUR_MS].map(|skew_ms| {
+            let node = NodeId::from_bytes([1; 16]);
+            Jobs::new(catalog.clone(), Arc::new(Skewed(skew_ms)), node)
+        });
+        let job = Job::Outbox(3);
+        for (has, asks) in [(&early, &late), (&late, &early)] {
+            let claim = has.claim(job).await.unwrap().unwrap();
+            assert!(asks.claim(job).await.unwrap().is_none());
+            claim.give_back().await;
+        }
+        // Of a node that has died, nobody waits for longer than its claim lasts.
+        let late_claim = late.claim(job).await.unwrap().unwrap();
+        schema
+            .execute("UPDATE claims SET until_ms = until_ms - 9000")
+            .await;
+        assert!(early.claim(job).await.unwrap().is_some());
+        drop(late_claim);
+    }
 
     /// A node that was stopped for too long, while another took its job.
     #[tokio::test]
@@ -201,12 +284,11 @@ mod tests {
         claim.give_back().await;
         let claim = there.claim(job).await.unwrap().unwrap();
 
-        let late_ms = SystemClock.now_ms() + 10 * URGENT_CLAIM_MS;
-        let (name, until_ms) = (job.name(), late_ms + URGENT_CLAIM_MS);
-        let taken = catalog.claim(&name, here.node, late_ms, until_ms).await;
+        schema.execute("UPDATE claims SET until_ms = 0").await;
+        let name = job.name();
+        let taken = catalog.claim(&name, here.node, URGENT_CLAIM_MS).await;
         assert!(taken.unwrap());
-        let lost = timeout(Duration::from_secs(20), claim.lost.cancelled()).await;
-        lost.unwrap();
+        timeout(PATIENCE, claim.lost.cancelled()).await.unwrap();
         assert!(claim.is_lost());
         // What it gives back is not its own any more.
         claim.give_back().await;

@@ -118,7 +118,7 @@ impl Nodes {
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             times.tick().await;
-            let announced = self.catalog.announce_node(&this, self.clock.now_ms()).await;
+            let announced = self.catalog.announce_node(&this).await;
             let looked = match announced {
                 Ok(()) => self.look().await,
                 error => error,
@@ -139,8 +139,7 @@ impl Nodes {
     }
 
     async fn look(&self) -> Result<(), CatalogError> {
-        let since_ms = self.clock.now_ms().saturating_sub(SEEN_MS);
-        let mut nodes = self.catalog.nodes(since_ms).await?;
+        let mut nodes = self.catalog.nodes(SEEN_MS).await?;
         nodes.retain(|node| node.id != self.id);
         *self.others.write().unwrap_or_else(PoisonError::into_inner) = nodes.into();
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use axum::serve::ListenerExt;
-use motet_bus::{AnyBus, AnyEvents, BusSettings, EventKind, LocalBus};
+use motet_bus::{AnyBus, AnyEvents, Bus, BusSettings, EventKind, LocalBus};
 use motet_document::Settings;
 use motet_model::{Clock, NodeId};
 use tokio::{
@@ -30,7 +30,7 @@ use crate::{
     events::{self, Relay},
     export::Exports,
     housekeeping,
-    http::{self, App, Edge, RequestLimits},
+    http::{self, App, Edge, Needs, RequestLimits},
     jobs::Jobs,
     limits,
     nodes::{self, Nodes},
@@ -90,6 +90,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let nodes = Arc::new(nodes.context("cannot make requests")?);
     let bus = connect(&config, node).await?;
+    let bus_state = config.bus.is_some().then(|| bus.state());
     let collab = Collab::new(
         bus,
         Arc::clone(&log),
@@ -134,6 +135,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         trash_ms: Some(config.trash_days * DAY_MS).filter(|trash_ms| *trash_ms > 0),
         guest_ms: Some(config.guest_days * DAY_MS).filter(|guest_ms| *guest_ms > 0),
         draining: AtomicBool::new(false),
+        needs: Needs::new(catalog.clone(), bus_state),
     });
     tokio::spawn(RequestLimits::sweep(Arc::downgrade(&app.limits)));
 

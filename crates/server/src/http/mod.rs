@@ -46,6 +46,7 @@ pub(crate) use self::{
     headers::ImageSource,
     limits::RequestLimits,
     origins::Origin,
+    probes::Needs,
     state::App,
     tags::Turns,
 };

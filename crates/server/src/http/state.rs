@@ -6,7 +6,7 @@ use motet_catalog::{AuditAction, Catalog, Entry, Rights};
 use motet_model::{Clock, DocumentId};
 use serde_json::json;
 
-use super::{ApiError, RequestLimits, extract::Caller, tags::Turns};
+use super::{ApiError, Needs, RequestLimits, extract::Caller, tags::Turns};
 use crate::{
     audit::Auditor,
     auth::{Action, Authority, AuthorizationError, Passwords, Providers, Tokens},
@@ -51,6 +51,7 @@ pub(crate) struct App {
     /// How long guests are kept who may do nothing any more; `None`: for good.
     pub(crate) guest_ms: Option<u64>,
     pub(crate) draining: AtomicBool,
+    pub(crate) needs: Needs,
 }
 
 impl App {

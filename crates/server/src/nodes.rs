@@ -2,21 +2,25 @@
 //!
 //! Nodes that share a database say in it where they are, every few seconds. Whatever is in one node's
 //! memory only, a connection that is an event stream or who is there, is asked of it by HTTP, with the
-//! caller's own credential: a node may do for another nothing that the caller may not do.
+//! caller's own credential: a node may do for another nothing that the caller may not do. The caller's address
+//! comes with it, and counts there as here.
 //!
 //! # Invariants
 //!
-//! **one step**: a request that comes from a node is not passed on to another.
+//! **one step**: a request that comes from a node is not passed on to another, nor is one that says so and does
+//! not.
+//!
+//! **vouched**: of an address that comes with a request, nothing is believed that no node has signed.
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{OriginalUri, Request},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -26,15 +30,19 @@ use motet_catalog::{Catalog, CatalogError, Node};
 use motet_model::{Clock, NodeId};
 use reqwest::{Client, redirect};
 use serde::de::DeserializeOwned;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::config::DatabaseUrl;
+use crate::{auth::Tokens, config::DatabaseUrl, http::Remote};
 
 /// How often a node says that it is there.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long ago it may have said so last.
 const SEEN_MS: u64 = 30_000;
+
+/// How long it may take to say that a node is gone.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a node may take that is asked what it knows: the others' answers wait for it.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,18 +53,21 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(40);
 /// Largest answer of a node.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// A request that comes from another node bears it.
+/// A request that comes from another node bears it: a voucher for the client's address.
 const FORWARDED: HeaderName = HeaderName::from_static("motet-forwarded");
 
 /// This node and the others.
 pub(crate) struct Nodes {
     catalog: Catalog,
+    tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     id: NodeId,
     /// Whether there can be others.
     shared: bool,
     others: RwLock<Arc<[Node]>>,
     client: Client,
+    over: CancellationToken,
+    announcing: TaskTracker,
 }
 
 /// Why a request did not get to its node.
@@ -82,6 +93,7 @@ impl Nodes {
     pub(crate) fn new(
         id: NodeId,
         catalog: Catalog,
+        tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
         shared: bool,
     ) -> Result<Self, reqwest::Error> {
@@ -95,11 +107,14 @@ impl Nodes {
             .build()?;
         Ok(Self {
             catalog,
+            tokens,
             clock,
             id,
             shared,
             others: RwLock::new(Arc::new([])),
             client,
+            over: CancellationToken::new(),
+            announcing: TaskTracker::new(),
         })
     }
 
@@ -108,16 +123,18 @@ impl Nodes {
         self.id
     }
 
-    /// Says that this node is at `url`, and learns of the others, for as long as there is a server.
-    pub(crate) async fn run(self: Arc<Self>, url: String) {
-        if !self.shared {
-            return;
+    /// Says that this node is at `url`, and learns of the others, until it [leaves](Self::leave).
+    pub(crate) fn announce(self: &Arc<Self>, url: String) {
+        if self.shared {
+            self.announcing.spawn(Arc::clone(self).run(url));
         }
+    }
+
+    async fn run(self: Arc<Self>, url: String) {
         let this = Node { id: self.id, url };
         let mut times = interval(INTERVAL);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            times.tick().await;
+        while self.over.run_until_cancelled(times.tick()).await.is_some() {
             let announced = self.catalog.announce_node(&this).await;
             let looked = match announced {
                 Ok(()) => self.look().await,
@@ -127,14 +144,20 @@ impl Nodes {
                 tracing::debug!(%error, "nodes do not hear of each other");
             }
         }
+        if let Err(error) = self.catalog.forget_node(self.id).await {
+            tracing::debug!(%error, "the others will miss this node");
+        }
     }
 
-    /// Says that this node is gone.
+    /// Says that this node is gone, and does not say otherwise any more.
     pub(crate) async fn leave(&self) {
-        if self.shared
-            && let Err(error) = self.catalog.forget_node(self.id).await
+        self.over.cancel();
+        self.announcing.close();
+        if timeout(LEAVE_TIMEOUT, self.announcing.wait())
+            .await
+            .is_err()
         {
-            tracing::debug!(%error, "the others will miss this node");
+            tracing::debug!("the others will miss this node");
         }
     }
 
@@ -168,6 +191,7 @@ impl Nodes {
         &self,
         to: NodeId,
         request: Request,
+        remote: &Remote,
     ) -> Result<Response, ForwardError> {
         let node = self.find(to).await?;
         let (parts, body) = request.into_parts();
@@ -177,10 +201,15 @@ impl Nodes {
             .map_or(&parts.uri, |OriginalUri(uri)| uri)
             .path_and_query()
             .map_or("/", |path_and_query| path_and_query.as_str());
+        let mut headers = self.passed(&parts.headers, remote);
+        // As much space is made for it there as it says, or for the largest.
+        if let Some(size_bytes) = body.size_hint().exact() {
+            headers.insert(header::CONTENT_LENGTH, size_bytes.into());
+        }
         let forwarded = self
             .client
             .request(parts.method, format!("{}{path}", node.url))
-            .headers(passed(&parts.headers))
+            .headers(headers)
             .timeout(FORWARD_TIMEOUT)
             .body(reqwest::Body::wrap_stream(body.into_data_stream()));
         let answer = forwarded.send().await?;
@@ -193,10 +222,15 @@ impl Nodes {
         Ok(response)
     }
 
-    /// What all other nodes answer to a GET of `path` by somebody with these headers. A node that does
-    /// not answer as it should is left out.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, path: &str, headers: &HeaderMap) -> Vec<T> {
-        let headers = passed(headers);
+    /// What all other nodes answer to a GET of `path` by somebody there with these headers. A node that
+    /// does not answer as it should is left out.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        remote: &Remote,
+    ) -> Vec<T> {
+        let headers = self.passed(headers, remote);
         let others = self.others();
         let mut asked = Vec::with_capacity(others.len());
         for node in others.iter() {
@@ -230,8 +264,8 @@ impl Nodes {
     }
 
     /// Asks all other nodes to delete what is at `path`; whether one of them had it.
-    pub(crate) async fn delete(&self, path: &str, headers: &HeaderMap) -> bool {
-        let headers = passed(headers);
+    pub(crate) async fn delete(&self, path: &str, headers: &HeaderMap, remote: &Remote) -> bool {
+        let headers = self.passed(headers, remote);
         for node in self.others().iter() {
             let asked = self
                 .client
@@ -248,23 +282,33 @@ impl Nodes {
         }
         false
     }
+
+    /// The address of the client for which another node asks, if one does.
+    pub(crate) async fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let voucher = headers.get(FORWARDED).filter(|_| self.shared)?;
+        let now_ms = self.clock.now_ms();
+        self.tokens.vouched(voucher.to_str().ok()?, now_ms).await
+    }
+
+    /// What another node has to know of a request: who asks, from where, and what the body is.
+    fn passed(&self, headers: &HeaderMap, remote: &Remote) -> HeaderMap {
+        let mut passed = HeaderMap::new();
+        for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
+            if let Some(value) = headers.get(&name) {
+                passed.insert(name, value.clone());
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        let voucher = self.tokens.vouch(self.id, remote.address, now_ms);
+        let voucher = HeaderValue::try_from(voucher).expect("a token is visible ASCII");
+        passed.insert(FORWARDED, voucher);
+        passed
+    }
 }
 
 /// Whether the request comes from another node.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED)
-}
-
-/// What another node has to know of a request: who asks, and what the body is.
-fn passed(headers: &HeaderMap) -> HeaderMap {
-    let mut passed = HeaderMap::new();
-    for name in [header::AUTHORIZATION, header::CONTENT_TYPE] {
-        if let Some(value) = headers.get(&name) {
-            passed.insert(name, value.clone());
-        }
-    }
-    passed.insert(FORWARDED, HeaderValue::from_static("1"));
-    passed
 }
 
 async fn read(mut answer: reqwest::Response) -> Result<Bytes, reqwest::Error> {
@@ -279,22 +323,132 @@ async fn read(mut answer: reqwest::Response) -> Result<Bytes, reqwest::Error> {
     Ok(body.into())
 }
 
+/// Why it is not known where other nodes reach this one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    /// There would be nodes elsewhere, and they cannot get there.
+    #[error(
+        "it listens at {0}, where only this machine gets, and the database is on another: say --listen \
+         with an address of the network, or --advertise with where other nodes reach this one"
+    )]
+    Hidden(SocketAddr),
+    /// The system does not know the way to the database.
+    #[error("it is not known where others reach this node: say --advertise")]
+    NoWay(#[from] io::Error),
+}
+
 /// Where other nodes reach a server that listens at `listen`: where that is everywhere, at the address
 /// from which it reaches the database.
 ///
 /// # Errors
 ///
-/// The system does not know the way there.
-pub(crate) fn reachable(listen: SocketAddr, database: &DatabaseUrl) -> io::Result<SocketAddr> {
-    if !listen.ip().is_unspecified() {
+/// As [`Unreachable`] says.
+pub(crate) fn reachable(
+    listen: SocketAddr,
+    database: &DatabaseUrl,
+) -> Result<SocketAddr, Unreachable> {
+    let here = listen.ip().to_canonical();
+    if !here.is_unspecified() && !here.is_loopback() {
         return Ok(listen);
     }
-    let any: IpAddr = match listen {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    // Nothing is sent: it is only worked out from where it would be.
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(database.host())?;
-    Ok(SocketAddr::new(socket.local_addr()?.ip(), listen.port()))
+    let (from, to) = way(database.host(), here)?;
+    reachable_from(listen, from, to)
+}
+
+/// The same of a server that listens everywhere or for its machine only, and reaches the database at `to`
+/// from `from`.
+fn reachable_from(listen: SocketAddr, from: IpAddr, to: IpAddr) -> Result<SocketAddr, Unreachable> {
+    if listen.ip().to_canonical().is_unspecified() {
+        Ok(SocketAddr::new(from, listen.port()))
+    } else if to.is_loopback() || to == from {
+        // All on one machine.
+        Ok(listen)
+    } else {
+        Err(Unreachable::Hidden(listen))
+    }
+}
+
+/// From which address a host is reached, and at which; the first as its name has them. Who listens everywhere
+/// in IPv4 has no other address.
+fn way(host: (&str, u16), here: IpAddr) -> io::Result<(IpAddr, IpAddr)> {
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for to in host.to_socket_addrs()? {
+        if here == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && to.is_ipv6() {
+            continue;
+        }
+        let any: IpAddr = match to {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        // Nothing is sent: it is only worked out from where it would be.
+        let socket = UdpSocket::bind((any, 0));
+        match socket.and_then(|socket| socket.connect(to).and_then(|()| socket.local_addr())) {
+            Ok(from) => return Ok((from.ip(), to.ip())),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_testing::Schema;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_node_that_others_cannot_reach_is_not_advertised() {
+        let advertised = |listen: &str, from: &str, to: &str| {
+            let listen = listen.parse().unwrap();
+            let reachable = reachable_from(listen, from.parse().unwrap(), to.parse().unwrap());
+            reachable.ok().map(|address| address.to_string())
+        };
+        for (listen, from, to, expected) in [
+            ("0.0.0.0:80", "10.0.0.5", "10.0.0.9", Some("10.0.0.5:80")),
+            ("[::]:80", "fd00::5", "fd00::9", Some("[fd00::5]:80")),
+            ("0.0.0.0:80", "127.0.0.1", "127.0.0.1", Some("127.0.0.1:80")),
+            // All on one machine, whichever of its addresses the database is at.
+            (
+                "127.0.0.1:80",
+                "127.0.0.1",
+                "127.0.0.1",
+                Some("127.0.0.1:80"),
+            ),
+            ("[::1]:80", "127.0.0.1", "127.0.0.1", Some("[::1]:80")),
+            ("127.0.0.1:80", "10.0.0.5", "10.0.0.5", Some("127.0.0.1:80")),
+            ("127.0.0.1:80", "10.0.0.5", "10.0.0.9", None),
+            ("[::1]:80", "fd00::5", "fd00::9", None),
+            ("[::ffff:127.0.0.1]:80", "10.0.0.5", "10.0.0.9", None),
+        ] {
+            let advertised = advertised(listen, from, to);
+            assert_eq!(advertised.as_deref(), expected, "{listen} {to}");
+        }
+        let database = "postgres://a@127.0.0.1/motet".parse().unwrap();
+        let listen = "127.0.0.1:80".parse().unwrap();
+        assert_eq!(reachable(listen, &database).unwrap(), listen);
+        let listen = "192.0.2.1:80".parse().unwrap();
+        assert_eq!(reachable(listen, &database).unwrap(), listen);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_leaves_does_not_come_back() {
+        let schema = Schema::new().await;
+        let catalog = Catalog::open_postgres(&schema.url()).await.unwrap();
+        let tokens = Tokens::open(&catalog, "nowhere".as_ref()).await.unwrap();
+        let id = NodeId::from_bytes([1; 16]);
+        let (tokens, clock) = (Arc::new(tokens), Arc::new(SystemClock));
+        let nodes = Nodes::new(id, catalog.clone(), tokens, clock, true).unwrap();
+        let nodes = Arc::new(nodes);
+        nodes.announce("http://10.0.0.5:8080".to_owned());
+        let known = async {
+            while catalog.nodes(SEEN_MS).await.unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), known).await.unwrap();
+        nodes.leave().await;
+        assert!(nodes.announcing.is_empty(), "nobody says so any more");
+        assert_eq!(catalog.nodes(SEEN_MS).await.unwrap(), []);
+    }
 }

@@ -53,6 +53,9 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         None => tracing::info!(%node, data_dir = %config.data_dir.display(), "starting"),
     }
     let catalog = stores::open_catalog(&config).await?;
+    // Before anything is read of which the trail tells when it changes.
+    let seen = catalog.audit_seq().await;
+    let seen = seen.context("cannot read the audit trail")?;
     let log = Arc::new(stores::open_log(&config).await?);
     let told = EventKind::ALL.into_iter().filter(|it| config.tells(*it));
     let told: Vec<_> = told.collect();
@@ -85,6 +88,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let nodes = Nodes::new(
         node,
         catalog.clone(),
+        Arc::clone(&tokens),
         clock.clone(),
         config.database.is_some(),
     );
@@ -154,14 +158,14 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     };
 
     let edge = Edge::new(&config);
-    tokio::spawn(watch::run(Arc::downgrade(&app)));
+    tokio::spawn(watch::run(Arc::downgrade(&app), seen));
 
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen at {}", config.listen))?;
     let address = listener.local_addr()?;
     if let Some(url) = url_of(&config, address)? {
-        tokio::spawn(Arc::clone(&nodes).run(url));
+        nodes.announce(url);
     }
     // Whoever is told that there is a server may end it.
     let stop = stop_signal()?;
@@ -224,9 +228,7 @@ fn url_of(config: &Config, listen: SocketAddr) -> anyhow::Result<Option<String>>
     if let Some(url) = &config.advertise {
         return Ok(Some(url.trim_end_matches('/').to_owned()));
     }
-    let address = nodes::reachable(listen, database);
-    let address =
-        address.context("it is not known where others reach this node: say --advertise")?;
+    let address = nodes::reachable(listen, database)?;
     Ok(Some(format!("http://{address}")))
 }
 

@@ -43,18 +43,17 @@ const ACTS: [AuditAction; 24] = [
     AuditAction::KeyRemoved,
 ];
 
-/// Watches until the server is gone.
-pub(crate) async fn run(app: Weak<App>) {
+/// Watches what comes after `seen` until the server is gone.
+pub(crate) async fn run(app: Weak<App>, mut seen: u64) {
     let mut times = interval(INTERVAL);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = None;
     let mut is_blind = false;
     loop {
         times.tick().await;
         let Some(app) = app.upgrade() else { return };
         match look(&app, seen).await {
             Ok(seq) => {
-                seen = Some(seq);
+                seen = seq;
                 is_blind = false;
             }
             // Said once: a database that is away is missed by everything else as well.
@@ -68,11 +67,7 @@ pub(crate) async fn run(app: Weak<App>) {
 }
 
 /// Tells of what came after `seen`, and returns how far the trail goes.
-async fn look(app: &App, seen: Option<u64>) -> Result<u64, CatalogError> {
-    let Some(seen) = seen else {
-        // Nobody was here when it happened.
-        return app.catalog.audit_seq().await;
-    };
+async fn look(app: &App, seen: u64) -> Result<u64, CatalogError> {
     let (acts, seq) = app.catalog.acts_after(seen, &ACTS).await?;
     for act in acts {
         learn(app, &act).await?;

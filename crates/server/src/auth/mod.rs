@@ -1,7 +1,7 @@
 //! Who someone is, and what they may do.
 //!
 //! `authority.rs` answers both questions, for everyone; `principal.rs` is who somebody turned out to be.
-//! `outsiders.rs` has the accounts of those for whom others vouch. What they show: `passwords.rs`, slowed down by `lockout.rs`; `tokens.rs`, signed with `keys.rs`;
+//! `outsiders.rs` has the accounts of those for whom others vouch. What they show: `passwords.rs`, slowed down by `lockout.rs`; `tokens.rs`, signed with `keys.rs`, as are the `vouchers.rs` of nodes for each other's clients;
 //! `issuers/`, the tokens of others, whose names pass through `names.rs`; `providers/`, with whom they may sign in instead. What these two ask
 //! of the network goes through `outgoing.rs`.
 
@@ -21,6 +21,7 @@ mod providers;
 #[cfg(test)]
 mod site;
 mod tokens;
+mod vouchers;
 
 pub use authority::{Action, AuthenticationError, Authority, AuthorizationError, MintedKey};
 pub use issuers::{

@@ -18,7 +18,7 @@ use std::{
 use jsonwebtoken::{Algorithm, Header, Validation};
 use motet_catalog::{Catalog, CatalogError};
 use motet_model::UserId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::keys::{Keys, KeysError, PublicKeys};
 
@@ -29,7 +29,7 @@ const AUDIENCE: &str = "motet";
 /// Longest token.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// How far the clocks of two nodes may be apart.
-const LEEWAY_MS: u64 = 60_000;
+pub(super) const LEEWAY_MS: u64 = 60_000;
 /// How often at most the keys are read again because one is not known.
 const REREAD_FOR_UNKNOWN_MS: u64 = 1_000;
 
@@ -105,7 +105,7 @@ impl Tokens {
         Ok(Self::new(Some(catalog.clone()), keys))
     }
 
-    fn new(catalog: Option<Catalog>, keys: Keys) -> Self {
+    pub(super) fn new(catalog: Option<Catalog>, keys: Keys) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         // The library checks the signature. The time is an argument here, and it would ask the system;
         // and it passes over claims of the wrong type.
@@ -146,14 +146,19 @@ impl Tokens {
             nbf: None,
             exp: expires_at_ms / 1_000,
         };
+        (self.sign_any(&payload, now_ms), expires_at_ms)
+    }
+
+    /// A token that says this. What it is for must be in it.
+    pub(super) fn sign_any(&self, payload: &impl Serialize, now_ms: u64) -> String {
         let keys = self.keys();
         let key = keys.signing(now_ms);
         let header = Header {
             kid: Some(key.id.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &payload, &key.signing);
-        (token.expect("an Ed25519 key signs"), expires_at_ms)
+        let token = jsonwebtoken::encode(&header, payload, &key.signing);
+        token.expect("an Ed25519 key signs")
     }
 
     /// What the token says, if it is genuine and its time is not over.
@@ -172,7 +177,11 @@ impl Tokens {
         self.keys().public()
     }
 
-    fn verify_inner(&self, token: &str, now_ms: u64) -> Option<Result<Claims, TokenError>> {
+    /// What a token says that one of the keys has signed, and the key's name; `None` if it is none.
+    pub(super) fn signed<T: DeserializeOwned>(
+        &self,
+        token: &str,
+    ) -> Option<Result<(T, String), TokenError>> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -186,9 +195,15 @@ impl Tokens {
         let Some(key) = keys.get(&kid) else {
             return Some(Err(TokenError::UnknownKey));
         };
-        let verifying = &key.verifying;
-        let decoded = jsonwebtoken::decode::<Payload>(token, verifying, &self.validation);
-        let payload = decoded.ok()?.claims;
+        let decoded = jsonwebtoken::decode::<T>(token, &key.verifying, &self.validation);
+        Some(Ok((decoded.ok()?.claims, kid)))
+    }
+
+    fn verify_inner(&self, token: &str, now_ms: u64) -> Option<Result<Claims, TokenError>> {
+        let (payload, kid): (Payload, _) = match self.signed(token)? {
+            Ok(signed) => signed,
+            Err(error) => return Some(Err(error)),
+        };
         let user_id = payload.sub.parse().ok()?;
         let ms = |seconds: u64| seconds.saturating_mul(1_000);
         let issued_at_ms = milliseconds(payload.iat);

@@ -59,6 +59,8 @@ impl ServiceUrl<Database> {
     /// Where it is, on the network.
     pub(crate) fn host(&self) -> (&str, u16) {
         let host = self.url.host_str().unwrap_or("localhost");
+        // As a name server takes it: an address of IPv6 has brackets in a URL only.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         (host, self.url.port().unwrap_or(5432))
     }
 }
@@ -137,6 +139,17 @@ mod tests {
         }
         let error = parse("mysql://ada:secret@db.example/motet").unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_database_is_at_a_host() {
+        for (url, host) in [
+            ("postgres://ada@db.example:5433/motet", ("db.example", 5433)),
+            ("postgres://[::1]/motet", ("::1", 5432)),
+            ("postgresql:///motet?host=/run", ("localhost", 5432)),
+        ] {
+            assert_eq!(parse(url).unwrap().host(), host, "{url}");
+        }
     }
 
     #[test]

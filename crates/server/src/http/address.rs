@@ -1,4 +1,4 @@
-//! Where a request comes from: the peer, or whom proxies that are trusted name.
+//! Where a request comes from: the peer, or whom proxies that are trusted name, or another node does.
 //!
 //! Of what a request says of itself only that counts which a trusted proxy wrote: the list of addresses
 //! is read from its end, and the first that is no trusted proxy's is the client's.
@@ -20,6 +20,8 @@ use axum::{
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use super::App;
 
 /// Bits of an IPv6 address that name a network; the rest any one client may choose as it likes.
 const NETWORK_BITS: u32 = 64;
@@ -118,12 +120,15 @@ impl<S: Sync> FromRequestParts<S> for Remote {
 
 /// Finds out where a request comes from, for all that follow.
 pub(super) async fn find(
-    State(proxies): State<Arc<Proxies>>,
+    State((proxies, app)): State<(Arc<Proxies>, Arc<App>)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let remote = proxies.remote(peer.ip(), request.headers());
+    let mut remote = proxies.remote(peer.ip(), request.headers());
+    if let Some(client) = app.nodes.client_of(request.headers()).await {
+        remote.address = client;
+    }
     request.extensions_mut().insert(remote);
     next.run(request).await
 }

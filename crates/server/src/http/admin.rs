@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    ApiError, App,
+    ApiError, App, Remote,
     accounts::{avatar_url, new_user},
     documents::{page_limit, to_the_end},
     extract::{Administrator, Body, SessionPath, UserPath},
@@ -237,6 +237,7 @@ pub(super) async fn sessions(
     State(app): State<Arc<App>>,
     Administrator(caller): Administrator,
     headers: HeaderMap,
+    remote: Remote,
 ) -> Result<Json<Sessions>, ApiError> {
     let organization = caller.principal.organization;
     let live = app
@@ -263,7 +264,7 @@ pub(super) async fn sessions(
     if !is_forwarded(&headers) {
         let elsewhere = app
             .nodes
-            .ask::<Sessions>("/api/v1/admin/sessions", &headers)
+            .ask::<Sessions>("/api/v1/admin/sessions", &headers, &remote)
             .await;
         sessions.extend(elsewhere.into_iter().flat_map(|it| it.sessions));
     }
@@ -286,6 +287,7 @@ pub(super) async fn end_session(
     Administrator(caller): Administrator,
     SessionPath(id): SessionPath,
     headers: HeaderMap,
+    remote: Remote,
 ) -> Result<StatusCode, ApiError> {
     let organization = caller.principal.organization;
     let live = app.collab.live_sessions(|session| {
@@ -293,7 +295,7 @@ pub(super) async fn end_session(
     });
     let Some(session) = live.first() else {
         let path = format!("/api/v1/admin/sessions/{id}");
-        if !is_forwarded(&headers) && app.nodes.delete(&path, &headers).await {
+        if !is_forwarded(&headers) && app.nodes.delete(&path, &headers, &remote).await {
             return Ok(StatusCode::NO_CONTENT);
         }
         return Err(ApiError::not_found("session"));

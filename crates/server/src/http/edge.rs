@@ -51,13 +51,13 @@ impl Edge {
 
     /// Everything.
     pub(super) fn wrap(&self, router: Router, app: Arc<App>) -> Service {
-        let proxies = Arc::clone(&self.proxies);
+        let door = (Arc::clone(&self.proxies), Arc::clone(&app));
         router
             .layer(from_fn_with_state(app, limits::limit))
             .layer(from_fn(error::finish))
             .layer(self.origins.cors())
             .layer(from_fn(headers::complete))
-            .layer(from_fn_with_state(proxies, address::find))
+            .layer(from_fn_with_state(door, address::find))
             .into_make_service_with_connect_info()
     }
 }

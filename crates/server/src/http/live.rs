@@ -89,6 +89,7 @@ pub(super) async fn messages(
     caller: Caller,
     DocumentPath(document): DocumentPath,
     place: Result<Query<Place>, QueryRejection>,
+    remote: Remote,
     request: Request,
 ) -> Result<Response, ApiError> {
     let Query(Place { connection, frame }) = place.map_err(|_| {
@@ -100,7 +101,7 @@ pub(super) async fn messages(
     if let Some(node) = node_of(&connection).filter(|node| *node != app.nodes.id())
         && !is_forwarded(request.headers())
     {
-        return Ok(app.nodes.forward(node, request).await?);
+        return Ok(app.nodes.forward(node, request, &remote).await?);
     }
     let uplink = app
         .collab

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    ApiError, App,
+    ApiError, App, Remote,
     extract::{Caller, UserPath},
     openapi,
     users::in_organization,
@@ -51,6 +51,7 @@ pub(super) async fn show(
     caller: Caller,
     UserPath(id): UserPath,
     headers: HeaderMap,
+    remote: Remote,
 ) -> Result<Json<Presence>, ApiError> {
     let caller = caller.with(Scope::Read)?;
     in_organization(&app, &caller, id).await?;
@@ -79,7 +80,7 @@ pub(super) async fn show(
     }
     if !is_forwarded(&headers) {
         let path = format!("/api/v1/presence/{id}");
-        let elsewhere = app.nodes.ask::<Presence>(&path, &headers).await;
+        let elsewhere = app.nodes.ask::<Presence>(&path, &headers, &remote).await;
         for present in elsewhere.into_iter().flat_map(|it| it.documents) {
             let same = documents
                 .iter_mut()

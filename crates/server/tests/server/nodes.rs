@@ -145,16 +145,20 @@ async fn frames_of_an_event_stream_may_arrive_anywhere() {
     stream.address.clone_from(&b.address);
     stream.submit(1, 0, json!([{ "insert": "Hello" }])).await;
     assert_eq!(stream.expect("ack").await["revision"], 1);
+    // Frames that come before their turn take no more space there than they are long.
+    for frame in [4, 3, 5, 2] {
+        assert_eq!(stream.post(frame, r#"{"type":"ping"}"#), (204, None));
+    }
     // The answer of the node that holds the connection comes back as it is.
     let connection = stream.connection.clone().unwrap();
-    let refused = stream.post_to(&format!("connection={connection}x&frame=2"), "{}");
+    let refused = stream.post_to(&format!("connection={connection}x&frame=6"), "{}");
     assert_eq!(refused, (410, Some("connection_gone".to_owned())));
     let stranger = NodeId::from_bytes([7; 16]);
-    let refused = stream.post_to(&format!("connection={stranger}.x&frame=2"), "{}");
+    let refused = stream.post_to(&format!("connection={stranger}.x&frame=6"), "{}");
     assert_eq!(refused, (410, Some("connection_gone".to_owned())));
 
     a.terminate();
-    let (_, code) = stream.post(2, "{}");
+    let (_, code) = stream.post(6, "{}");
     assert!(matches!(
         code.as_deref(),
         Some("connection_gone" | "unavailable")
@@ -203,6 +207,58 @@ async fn who_is_there_is_known_everywhere() {
     assert_eq!(session.closed().await, Some(4403));
     let (status, _) = a.call("DELETE", &end, Some(&root.token), None);
     assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vouched() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let url = schema.url();
+    let behind = [
+        "--database",
+        &url,
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--proxy-headers",
+        "forwarded",
+    ];
+    let (a, b) = (
+        Server::start(data.path(), &behind),
+        node(data.path(), &schema),
+    );
+    make_user(
+        data.path(),
+        "root",
+        &["--administrator", "--database", &url],
+    );
+    let root = a.sign_in("root");
+    let document = a.create(&root);
+    let bearer = ("authorization", format!("Bearer {}", root.token));
+    let audit = "/api/v1/audit?action=session.ended&limit=1";
+    let sessions = "/api/v1/admin/sessions";
+    // By way of the other node, with what its proxy says; then straight, with what anybody can make up.
+    let proxied = ("forwarded", "for=198.51.100.7".to_owned());
+    let forged = ["198.51.100.7", root.token.as_str(), "1", "a.b.c"];
+    let forged = forged.map(|forged| ("motet-forwarded", forged.to_owned()));
+    let straight = forged.map(|forged| (&b, forged, "127.0.0.1"));
+    for (server, header, expected) in [(&a, proxied, "198.51.100.7")].into_iter().chain(straight) {
+        let (mut session, _) = b.join(&root, &document, "there").await;
+        let (_, live) = b.call("GET", sessions, Some(&root.token), None);
+        let id = live["sessions"][0]["sessionId"].as_str().unwrap();
+        let path = format!("{sessions}/{id}");
+        let deadline = Instant::now() + PATIENCE;
+        // They hear of each other every few seconds.
+        while server
+            .raw("DELETE", &path, &[bearer.clone(), header.clone()], None)
+            .0
+            != 204
+        {
+            assert!(Instant::now() < deadline, "the session is not found");
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(session.closed().await, Some(4403));
+        let (_, trail) = b.call("GET", audit, Some(&root.token), None);
+        assert_eq!(trail["entries"][0]["address"], expected, "{header:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -272,6 +328,48 @@ fn buses() -> [Vec<String>; 2] {
         at("redis", "MOTET_TEST_REDIS", "127.0.0.1:6379").into(),
         at("nats", "MOTET_TEST_NATS", "127.0.0.1:4222").into(),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_says_what_it_lacks() {
+    let (data, schema) = (data_dir(), Schema::new().await);
+    let database = Proxy::start(schema.host().to_owned()).await;
+    let [mut flags, _] = buses();
+    let bus = Proxy::start(flags[1].trim_start_matches("redis://").to_owned()).await;
+    flags[1] = format!("redis://{}", bus.address);
+    let url = schema.url_through(&database.address.to_string());
+    let mut all = vec!["--database", &url];
+    all.extend(flags.iter().map(String::as_str));
+    let server = Server::start(data.path(), &all);
+    let ada = server.register("ada");
+    let until = async |status: u16, expected: Value| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (code, said) = server.call("GET", "/readyz", None, None);
+            if (code, &said) == (status, &expected) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{code} {said}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let ready = json!({ "status": "ready", "database": "there", "bus": "there" });
+    until(200, ready.clone()).await;
+    bus.set(Weather::Refusing);
+    let degraded = json!({ "status": "degraded", "database": "there", "bus": "away" });
+    until(200, degraded).await;
+    database.set(Weather::Stalled);
+    let unavailable = json!({ "status": "unavailable", "database": "away", "bus": "away" });
+    until(503, unavailable).await;
+    assert_eq!(server.raw("GET", "/healthz", &[], None).0, 200);
+    let bearer = ("authorization", format!("Bearer {}", ada.token));
+    let asked = server.raw("GET", "/api/v1/documents", &[bearer], None);
+    assert_eq!(asked.0, 503, "{}", asked.2);
+    assert!(asked.1.contains_key("retry-after"));
+    bus.set(Weather::Clear);
+    database.set(Weather::Clear);
+    until(200, ready).await;
+    server.create(&ada);
 }
 
 /// Two nodes of one database.

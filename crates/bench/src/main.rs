@@ -1,168 +1,217 @@
-//! `motet-bench`: how long an edit takes from the moment it was due to be sent until it has arrived
-//! at every other editor, end to end through real sockets on loopback.
+//! `motet-bench`: what servers bear, and how long an edit takes from the moment it was due to be sent until it
+//! has arrived at every other client, end to end through real sockets on loopback.
 //!
-//! Open loop: each editor has a schedule, and an edit that is sent late because the machine was busy
-//! counts from when it was due (no coordinated omission). The server runs as its own process, with
-//! its defaults: durable before visible, authenticated, presence on. With a database there may be several
-//! nodes, to which the editors of each document are dealt out.
+//! Open loop: each editor has a schedule, and an edit that is sent late because the machine was busy counts from when it was
+//! due (no coordinated omission). Servers are processes of their own with their defaults, ours durable before
+//! visible, and have other cores than the generator.
 
+mod broadcaster;
+mod clock;
+mod dialects;
+mod fleet;
+mod frame;
 mod load;
-mod server;
-
-use std::{path::PathBuf, time::Duration};
+mod options;
+mod report;
+mod scenarios;
+mod search;
+mod servers;
+mod system;
+mod tally;
 
 use anyhow::Context;
 use clap::Parser;
-use hdrhistogram::Histogram;
-use tokio::task::JoinSet;
 
-use self::server::{Appends, Servers, Stores};
+use self::{
+    fleet::Fleet,
+    load::Plan,
+    options::{Arguments, Command, Common, Run, Search},
+    report::{Limit, Measured, Report, Scene, Spread, Trial, table},
+    scenarios::Stage,
+    search::{Bounds, Found, Verdict},
+    servers::{Against, Servers, Setup},
+};
 
-/// Measures a Motet server end to end.
-#[derive(Parser)]
-struct Arguments {
-    /// The `motet` binary to start.
-    #[arg(long, default_value = "target/release/motet")]
-    server: PathBuf,
-    /// Numbers of editors in one document.
-    #[arg(long, value_delimiter = ',', default_values_t = [2, 10, 100])]
-    editors: Vec<usize>,
-    /// Numbers of nodes; more than one needs --database.
-    #[arg(long, value_delimiter = ',', default_values_t = [1])]
-    nodes: Vec<usize>,
-    /// Keep everything in the PostgreSQL at MOTET_TEST_POSTGRES, or its usual port, instead of files.
-    #[arg(long)]
-    database: bool,
-    /// How the nodes hear of each other: redis://HOST or nats://HOST.
-    #[arg(long, requires = "database")]
-    bus: Option<String>,
-    /// Documents that are edited at a time, each by so many editors.
-    #[arg(long, default_value_t = 1)]
-    documents: usize,
-    /// Edits a second of each editor.
-    #[arg(long, default_value_t = 10.0)]
-    rate: f64,
-    /// Length of a run in seconds, after one second that is not counted.
-    #[arg(long, default_value_t = 8)]
-    seconds: u64,
-    /// Runs for each number of editors.
-    #[arg(long, default_value_t = 3)]
-    runs: usize,
-}
-
-/// One run's figures.
-struct Run {
-    latency_us: Histogram<u64>,
-    sent: usize,
-    /// Also those of the warm-up.
-    all_sent: usize,
-    delivered: usize,
-    expected: usize,
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let stores = if arguments.database {
-        Stores::Database {
-            bus: arguments.bus.as_deref(),
-        }
-    } else {
-        Stores::Files
-    };
-    anyhow::ensure!(
-        arguments.database || arguments.nodes == [1],
-        "several nodes need --database"
-    );
-    let mut report = String::from(
-        "| nodes | editors | edits/s | p50 ms | p95 ms | p99 ms | max ms | delivered | edits an append | races lost an append |\n\
-         |---|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for &editors in &arguments.editors {
-        for &nodes in &arguments.nodes {
-            let servers = Servers::start(&arguments.server, nodes, stores).await?;
-            let mut runs = Vec::with_capacity(arguments.runs);
-            for _ in 0..arguments.runs {
-                runs.push(measure(&servers, &arguments, editors).await?);
-            }
-            let appends = servers.stop().await?;
-            let row = row(nodes, editors, &runs, appends, arguments.seconds);
-            report.push_str(&row);
+    system::open_many_files();
+    match arguments.command {
+        Command::Run(run) => measure(&run),
+        Command::Search(search) => find_limits(&search),
+        Command::Broadcaster { listen } => broadcaster::serve(listen, |address| {
+            print(&format!("listening on {address}"));
+        }),
+    }
+}
+
+fn measure(run: &Run) -> anyhow::Result<()> {
+    if !run.common.scenario.is_load() {
+        return play(&run.common);
+    }
+    let common = &run.common;
+    let mut report = Report::default();
+    let mut all_well = true;
+    for case in common.cases()? {
+        for _ in 0..common.runs {
+            let rate = run.rate.unwrap_or(run.each * case.authors() as f64);
+            let plan = case.plan(common, rate);
+            let trial = attempt(case.against, plan, &case.setup, run.p99_max_ms)?;
+            all_well &= !matches!(
+                trial.verdict,
+                Verdict::Failed(_) | Verdict::Diverged | Verdict::Lost
+            );
+            tell(&trial);
+            report.runs.push(trial);
         }
     }
     print(&format!(
-        "Latency from the scheduled send to the arrival at every other editor of the document; \
-         single-character inserts at random places, {} documents at a time, {} edits/s by each editor; \
-         median (min to max) of {} runs of {} s.\n\n{report}",
-        arguments.documents, arguments.rate, arguments.runs, arguments.seconds
+        "Latency from the scheduled send to the arrival at every other client of the document; \
+         single characters; median (min to max) of {} runs of {} s.\n\n{}",
+        common.runs,
+        common.seconds,
+        table::runs(&report.runs),
     ));
+    common.write(&report)?;
+    anyhow::ensure!(all_well, "something was lost, refused or differs");
     Ok(())
 }
 
-/// One run: all documents at once.
-async fn measure(servers: &Servers, arguments: &Arguments, editors: usize) -> anyhow::Result<Run> {
-    let mut loads = JoinSet::new();
-    for number in 0..arguments.documents {
-        let document = servers.create_document()?;
-        let mut urls = servers.socket_urls(&document);
-        let nodes = urls.len();
-        // Else the first node would have more editors than the last.
-        urls.rotate_left(number % nodes);
-        loads.spawn(load::run(load::Plan {
-            urls,
-            editors,
-            rate: arguments.rate,
-            warm_up: Duration::from_secs(1),
-            length: Duration::from_secs(arguments.seconds),
-        }));
-    }
-    let mut all: Option<Run> = None;
-    while let Some(run) = loads.join_next().await {
-        let run = run??;
-        match &mut all {
-            None => all = Some(run),
-            Some(all) => {
-                all.latency_us.add(&run.latency_us)?;
-                all.sent += run.sent;
-                all.all_sent += run.all_sent;
-                all.delivered += run.delivered;
-                all.expected += run.expected;
-            }
+/// Runs a scenario that is no load.
+fn play(common: &Common) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let size = common.size();
+    let mut all_well = true;
+    for case in common.cases_of(&[0])? {
+        let stage = Stage {
+            against: case.against,
+            setup: &case.setup,
+            size,
+        };
+        for _ in 0..common.runs {
+            let scene = Scene::of(common.scenario, &stage, common.scenario.run(&stage));
+            all_well &= scene.failed.is_none();
+            progress(&table::scene(&scene));
+            report.scenes.push(scene);
         }
     }
-    all.context("there is no document")
+    print(&table::scenes(&report.scenes));
+    common.write(&report)?;
+    anyhow::ensure!(all_well, "not every server could do it");
+    Ok(())
 }
 
-fn row(nodes: usize, editors: usize, runs: &[Run], appends: Appends, seconds: u64) -> String {
-    let spread = |figure: &dyn Fn(&Run) -> f64| {
-        let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        let (min, max) = (figures[0], figures[figures.len() - 1]);
-        format!("{:.2} ({min:.2} to {max:.2})", figures[figures.len() / 2])
-    };
-    let quantile = |q: f64| move |run: &Run| ms(run.latency_us.value_at_quantile(q));
-    let sent: usize = runs.iter().map(|run| run.sent).sum();
-    let delivered: usize = runs.iter().map(|run| run.delivered).sum();
-    let expected: usize = runs.iter().map(|run| run.expected).sum();
-    let all_sent: usize = runs.iter().map(|run| run.all_sent).sum();
-    let each = |count: f64| count / appends.appends.max(1) as f64;
-    format!(
-        "| {nodes} | {editors} | {:.0} | {} | {} | {} | {} | {delivered} of {expected} | {:.1} | {:.2} |\n",
-        sent as f64 / runs.len() as f64 / seconds as f64,
-        spread(&quantile(0.5)),
-        spread(&quantile(0.95)),
-        spread(&quantile(0.99)),
-        spread(&|run: &Run| ms(run.latency_us.max())),
-        each(all_sent as f64),
-        each(appends.lost as f64),
-    )
+fn find_limits(arguments: &Search) -> anyhow::Result<()> {
+    let common = &arguments.common;
+    anyhow::ensure!(
+        common.scenario.is_load(),
+        "only loads have a highest rate: writers, observers, documents"
+    );
+    let mut report = Report::default();
+    for case in common.cases()? {
+        let mut bounds = Bounds {
+            from: arguments.from,
+            p99_max_ms: arguments.p99_max_ms,
+            precision: 1.0 + arguments.precision,
+            attempts: arguments.attempts,
+        };
+        let mut trials = Vec::new();
+        let mut found = Vec::new();
+        for _ in 0..common.runs {
+            let it = search::search(bounds, |rate| {
+                let plan = case.plan(common, rate);
+                let trial = attempt(case.against, plan, &case.setup, bounds.p99_max_ms)?;
+                tell(&trial);
+                let verdict = trial.verdict.clone();
+                trials.push(trial);
+                Ok(verdict)
+            })?;
+            // The next one is likely near.
+            if it.rate > 0.0 {
+                bounds.from = it.rate / 1.2;
+            }
+            found.push(it);
+        }
+        let limit = Limit {
+            against: case.against.name(),
+            documents: case.documents,
+            editors: case.editors,
+            readers: case.readers,
+            nodes: case.setup.nodes,
+            rate: Spread::of(found.iter().map(|it: &Found| it.rate)).context("no runs")?,
+            generator_limits: found.iter().any(|it| it.generator_limits),
+            trials,
+        };
+        print(&table::limits(std::slice::from_ref(&limit)));
+        report.limits.push(limit);
+    }
+    print(&format!(
+        "The highest rate with a 99th percentile below {} ms and nothing lost; median (min to max) of {} searches, \
+         {} s each attempt.\n\n{}",
+        arguments.p99_max_ms,
+        common.runs,
+        common.seconds,
+        table::limits(&report.limits),
+    ));
+    common.write(&report)
 }
 
-fn ms(us: u64) -> f64 {
-    us as f64 / 1_000.0
+/// Starts servers, runs the load, and stops them.
+fn attempt(against: Against, plan: Plan, setup: &Setup, p99_max_ms: f64) -> anyhow::Result<Trial> {
+    let servers = Servers::start(against, setup)?;
+    let documents = servers.create_documents(plan.documents)?;
+    let dialect = against.dialect(documents, plan.clients());
+    let nodes = setup.nodes;
+    // Else the first node would have more clients than the last.
+    let deal = |client: usize| (client / plan.documents + client % plan.documents) % nodes;
+    let mut fleet = Fleet::new(dialect, servers.addresses(), plan.clients(), deal)?;
+    let figures = load::run(plan, &mut fleet, &servers);
+    drop(fleet);
+    let appends = servers.stop()?;
+    Ok(Trial {
+        against: against.name(),
+        documents: plan.documents,
+        editors: plan.writers,
+        readers: plan.readers,
+        nodes,
+        rate: plan.rate,
+        verdict: search::judge(&figures, p99_max_ms),
+        measured: figures.ok().map(|it| Measured::of(&it, appends)),
+    })
+}
+
+/// Says on the way what came of a load.
+fn tell(trial: &Trial) {
+    let mut line = format!(
+        "{} {} × {} at {:.0}/s: {}",
+        trial.against,
+        trial.documents,
+        trial.editors,
+        trial.rate,
+        table::told(&trial.verdict),
+    );
+    if let Some(it) = &trial.measured {
+        let more = format!(
+            "; p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms; {} of {}; server {:.0} % and {:.0} MiB, generator {:.0} %, late {:.2} ms",
+            it.latency.p50_ms,
+            it.latency.p99_ms,
+            it.latency.max_ms,
+            it.delivered,
+            it.expected,
+            it.servers_cpu * 100.0,
+            it.servers_memory_bytes as f64 / f64::from(1 << 20),
+            it.generator_cpu * 100.0,
+            it.late.p99_ms,
+        );
+        line.push_str(&more);
+    }
+    progress(&line);
 }
 
 #[expect(clippy::print_stdout, reason = "the report is what the program is for")]
 fn print(text: &str) {
     println!("{text}");
+}
+
+fn progress(text: &str) {
+    eprintln!("{text}");
 }

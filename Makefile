@@ -121,7 +121,16 @@ placement: ## Model a fleet for millions of people, as docs/scaling.md has it: m
 .PHONY: bench
 bench: build services ## Benchmarks: per operation, through the document and the logs, and end to end on loopback
 	cargo bench --locked -p motet-ot -p motet-document -p motet-log -p motet-server --benches
-	cargo run --release --locked -p motet-bench -- --server $(TARGET_DIR)/release/motet
+	$(TARGET_DIR)/release/motet-bench run --server $(TARGET_DIR)/release/motet --editors 2,10,100 --pin false
+
+.PHONY: bench-peers
+bench-peers: ## Install the servers of others that ours is measured beside
+	cd bench/peers && npm ci
+
+.PHONY: bench-load
+bench-load: build ## What servers bear: make bench-load AGAINST=motet,hocuspocus ARGUMENTS="--editors 100"
+	$(TARGET_DIR)/release/motet-bench search --server $(TARGET_DIR)/release/motet \
+	  --against $(or $(AGAINST),motet) --json bench-load.json --html bench-load.html $(ARGUMENTS)
 
 .PHONY: bench-crdt
 bench-crdt: ## The document engine beside yrs, loro and diamond-types: make bench-crdt MOTET_TRACES=FOLDER

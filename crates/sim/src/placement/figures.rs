@@ -76,8 +76,8 @@ table! {
         node_cores = 4.0, Assumed, "cores of a node";
         node_memory_gb = 16.0, Assumed, "memory of a node";
         scaling = 0.7, Assumed, "what each core of a larger machine does of what one did alone";
-        submissions = 4_000.0, Measured, "submissions a core takes, acknowledges and appends: 0.25 ms each with 3 deliveries (`motet-bench --database --bus nats://… --documents 250 --editors 4 --rate 2`, time of the process)";
-        deliveries = 225_000.0, Measured, "changes or presence that a core sends to sessions: 4.4 µs each, submissions included (`--editors 100 --rate 10`)";
+        submissions = 4_000.0, Measured, "submissions a core takes, acknowledges and appends: 0.25 ms each with 3 deliveries (`motet-bench run --database --bus nats://… --scenario documents --each 2`, time of the process)";
+        deliveries = 225_000.0, Measured, "changes or presence that a core sends to sessions: 4.4 µs each, submissions included (`--editors 100 --each 10`)";
         follows = 20_000.0, Assumed, "changes of other nodes that a core takes over";
         hints = 150_000.0, Assumed, "messages of the bus that a core sends or hears";
         joins = 1_000.0, Assumed, "joins that a core answers";
@@ -91,7 +91,7 @@ table! {
         round_trip_ms = 1.0, Assumed, "a statement that reads one row";
         database_cores = 16.0, Assumed, "cores of a database";
         appends = 10_000.0, Assumed, "appends that a core of the log's database stores, hundreds in a statement";
-        append_statements = 2_100.0, Measured, "appends that it stores, one in a statement: 0.47 ms (`--editors 100 --rate 10`, time of all its processes)";
+        append_statements = 2_100.0, Measured, "appends that it stores, one in a statement: 0.47 ms (`--editors 100 --each 10`, time of all its processes)";
         tells = 4_000.0, Assumed, "edits that it lets tell outside: a row of the outbox, a read, and its end";
         head_rows = 150_000.0, Assumed, "heads that it looks up, thousands in a statement";
         log_reads = 6_000.0, Assumed, "reads of a checkpoint or of changes that it answers";

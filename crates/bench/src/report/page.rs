@@ -21,7 +21,7 @@ h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 p { color: var(--soft); margin: .25rem 0 1rem; max-width: 44rem; }
 figure { margin: 1rem 0; padding: 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 svg { display: block; width: 100%; height: auto; }
-svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
+svg text { fill: var(--ink); font-family: system-ui, sans-serif; font-size: 13px; }
 svg .soft { fill: var(--soft); font-size: 12px; }
 svg .grid { stroke: var(--line); }
 svg .whisker { stroke: var(--ink); stroke-width: 1.5; }
@@ -223,7 +223,7 @@ fn draw_bars(body: &mut String, bars: &[Bar<'_>], logarithmic: bool) {
 fn latencies(body: &mut String, title: &str, trials: &[&Trial]) {
     const WIDTH: f64 = 960.0;
     const HEIGHT: f64 = 320.0;
-    const LEFT: f64 = 60.0;
+    const LEFT: f64 = 76.0;
     const RIGHT: f64 = 190.0;
     const TOP: f64 = 34.0;
     const BOTTOM: f64 = 44.0;

@@ -11,6 +11,7 @@ use sqlx::{
     any::AnyPoolOptions,
     migrate::{Migration, Migrator},
 };
+use tokio::time::timeout;
 
 use crate::{
     Catalog, CatalogError, copy,
@@ -195,15 +196,18 @@ impl Catalog {
         Ok(Self { pool, database })
     }
 
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    ///
-    /// `Away`, `Unavailable`: it does not.
-    pub async fn answer(&self) -> Result<(), CatalogError> {
-        let ask = sqlx::query("SELECT 1");
-        ask.execute(&mut *self.pool.connection().await?).await?;
-        Ok(())
+    /// Whether the database answers, to this or, where all connections are in use, to others meanwhile.
+    pub async fn answers(&self, within: Duration) -> bool {
+        let before = self.pool.given();
+        let asking = async {
+            let ask = sqlx::query("SELECT 1");
+            ask.execute(&mut *self.pool.connection().await?).await?;
+            Ok::<_, CatalogError>(())
+        };
+        match timeout(within, asking).await {
+            Ok(answer) => answer.is_ok(),
+            Err(_) => self.pool.given() != before,
+        }
     }
 
     /// Waits for queries under way, and closes the database.

@@ -1,16 +1,21 @@
 //! Connections to the database, and what becomes of those who want one while it is away.
 //!
-//! Whoever wants a connection waits for it as long as [`ACQUIRE_TIMEOUT`]. Once somebody has waited in vain, the
-//! circuit is open: everybody is refused until the database is found again.
+//! Whoever wants a connection waits for it as long as [`ACQUIRE_TIMEOUT`]. Once somebody has waited in vain while
+//! nobody else was given one, the circuit is open: everybody is refused until the database is found again.
 //!
 //! # Invariants
 //!
 //! - **at once**: while the circuit is open nobody waits, those neither who waited when it opened.
 //! - **one at a time**: only one task looks for the database then, now and then, at another time on each node.
+//! - **afresh**: once it is back there are only new connections. Those from before may be to a machine that is gone,
+//!   and whoever waits for an answer on one may wait for ever.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
-    sync::{Arc, Weak},
+    sync::{
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,12 +30,15 @@ use crate::{CatalogError, database::Database};
 /// How long a query waits for a connection, also while the database is being started.
 pub(crate) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the database may take to answer who looks for it.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the database may take to let in who looks for it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest pause before it is looked for first, and after many times.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long statements on connections from before are waited for.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The connections of a catalog. Clones share them.
 #[derive(Clone, Debug)]
@@ -38,8 +46,10 @@ pub(crate) struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    pool: AnyPool,
+    pool: RwLock<AnyPool>,
     database: Database,
+    /// How many connections were given out: the database had answered on each just before.
+    given: AtomicU64,
     /// Whether the circuit is open: then there is the task that closes it.
     away: watch::Sender<bool>,
 }
@@ -47,8 +57,9 @@ struct Shared {
 impl Pool {
     pub(crate) fn new(pool: AnyPool, database: Database) -> Self {
         Self(Arc::new(Shared {
-            pool,
+            pool: RwLock::new(pool),
             database,
+            given: AtomicU64::new(0),
             away: watch::Sender::new(false),
         }))
     }
@@ -59,7 +70,8 @@ impl Pool {
     ///
     /// `Away`, `Unavailable`.
     pub(crate) async fn connection(&self) -> Result<PoolConnection<Any>, CatalogError> {
-        self.guard(self.0.pool.acquire()).await
+        let pool = self.0.current();
+        self.guard(pool.acquire()).await
     }
 
     /// A transaction that will write.
@@ -68,12 +80,18 @@ impl Pool {
     ///
     /// `Away`, `Unavailable`.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, CatalogError> {
+        let pool = self.0.current();
         let begin = self.0.database.begin();
-        self.guard(self.0.pool.begin_with(begin)).await
+        self.guard(pool.begin_with(begin)).await
+    }
+
+    /// How many connections were given out so far.
+    pub(crate) fn given(&self) -> u64 {
+        self.0.given.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn close(&self) {
-        self.0.pool.close().await;
+        self.0.current().close().await;
     }
 
     /// What is taken from the pool, unless the circuit is open or opens meanwhile.
@@ -81,6 +99,7 @@ impl Pool {
         &self,
         taking: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, CatalogError> {
+        let before = self.given();
         let mut away = self.0.away.subscribe();
         let taken = tokio::select! {
             biased;
@@ -89,12 +108,18 @@ impl Pool {
             taken = taking => taken,
         };
         match taken {
-            // A file is not away: others have it.
-            Err(Error::PoolTimedOut) if self.0.database == Database::Postgres => {
+            Ok(taken) => {
+                self.0.given.fetch_add(1, Ordering::Relaxed);
+                Ok(taken)
+            }
+            // A file is not away: others have it. Where others were given connections there are too few of them.
+            Err(Error::PoolTimedOut)
+                if self.0.database == Database::Postgres && self.given() == before =>
+            {
                 self.open();
                 Err(CatalogError::Away)
             }
-            taken => Ok(taken?),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -107,6 +132,18 @@ impl Pool {
     }
 }
 
+impl Shared {
+    fn current(&self) -> AnyPool {
+        let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner);
+        pool.clone()
+    }
+
+    fn replace(&self, pool: AnyPool) -> AnyPool {
+        let mut current = self.pool.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, pool)
+    }
+}
+
 /// Looks for the database until it is there, and closes the circuit.
 async fn look(shared: Weak<Shared>) {
     let mut pause = PAUSE_MIN;
@@ -116,13 +153,20 @@ async fn look(shared: Weak<Shared>) {
         let Some(shared) = shared.upgrade() else {
             return;
         };
-        match timeout(LOOK_TIMEOUT, shared.pool.acquire()).await {
-            Ok(Ok(_)) => tracing::info!("the database is back"),
-            Ok(Err(Error::PoolClosed)) => {}
-            Ok(Err(_)) | Err(_) => continue,
+        let old = shared.current();
+        if old.is_closed() {
+            return;
         }
-        shared.away.send_replace(false);
-        return;
+        let options = old.options().clone();
+        let fresh = options.connect_lazy_with((*old.connect_options()).clone());
+        if let Ok(Ok(_)) = timeout(LOOK_TIMEOUT, fresh.acquire()).await {
+            tracing::info!("the database is back");
+            shared.replace(fresh);
+            shared.away.send_replace(false);
+            // Who is still at work on an old connection may end that.
+            let _late = timeout(CLOSE_TIMEOUT, old.close()).await;
+            return;
+        }
     }
 }
 
@@ -152,7 +196,7 @@ mod tests {
         let url = schema.url_through(&proxy.address.to_string());
         let options = AnyPoolOptions::new()
             .max_connections(2)
-            .acquire_timeout(Duration::from_millis(500));
+            .acquire_timeout(Duration::from_secs(2));
         let pool = options.connect(&url).await.unwrap();
         (Pool::new(pool, Database::Postgres), proxy, schema)
     }
@@ -161,6 +205,7 @@ mod tests {
     async fn at_once() {
         let (pool, proxy, _schema) = pool().await;
         drop(pool.connection().await.unwrap());
+        let before = pool.0.current();
         proxy.set(Weather::Stalled);
         let mut waiting = JoinSet::new();
         for _ in 0..8 {
@@ -180,6 +225,21 @@ mod tests {
         let back = away.wait_for(|is_away| !is_away);
         assert!(timeout(PATIENCE, back).await.is_ok());
         assert!(pool.connection().await.is_ok());
+        // **afresh**
+        assert!(!pool.0.current().is_closed());
+        assert!(timeout(PATIENCE, before.close_event()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn where_others_are_served_the_database_is_not_away() {
+        let (pool, _proxy, _schema) = pool().await;
+        let waiting = async {
+            drop(pool.connection().await.unwrap());
+            Err::<(), _>(Error::PoolTimedOut)
+        };
+        let refused = pool.guard(waiting).await;
+        assert!(matches!(refused, Err(CatalogError::Unavailable { .. })));
+        assert!(!*pool.0.away.borrow());
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ const WAITING_MAX: usize = 4_096;
 const ROWS_MAX: usize = 256;
 /// How long to wait before the catalog is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the catalog may take to answer: longer than a statement may. A machine that is gone never does.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an act waits for room.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long whoever changed something waits for its row.
@@ -133,8 +135,16 @@ async fn run(catalog: Catalog, mut queue: mpsc::UnboundedReceiver<Noted>) {
     let mut noted = Vec::with_capacity(ROWS_MAX);
     while queue.recv_many(&mut noted, ROWS_MAX).await > 0 {
         let acts: Vec<_> = noted.iter_mut().filter_map(|it| it.act.take()).collect();
-        while let Err(error) = catalog.note(&acts).await {
-            tracing::error!(?error, rows = acts.len(), "the audit trail was not stored");
+        loop {
+            match timeout(ANSWER_TIMEOUT, catalog.note(&acts)).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => {
+                    tracing::error!(?error, rows = acts.len(), "the audit trail was not stored");
+                }
+                Err(_) => {
+                    tracing::error!(rows = acts.len(), "no answer whether the trail was stored");
+                }
+            }
             sleep(RETRY).await;
         }
         for it in noted.drain(..) {

@@ -42,16 +42,20 @@ impl Needs {
     }
 
     async fn database(&self) -> Part {
-        let mut asked = self.asked.lock().await;
-        if let Some((at, answered)) = *asked
-            && at.elapsed() < FRESH
-        {
-            return Part::of(answered);
-        }
-        let answer = timeout(ANSWER_TIMEOUT, self.catalog.answer()).await;
-        let answered = answer.is_ok_and(|answer| answer.is_ok());
-        *asked = Some((Instant::now(), answered));
-        Part::of(answered)
+        let asking = async {
+            let mut asked = self.asked.lock().await;
+            if let Some((at, answered)) = *asked
+                && at.elapsed() < FRESH
+            {
+                return Part::of(answered);
+            }
+            let answered = self.catalog.answers(ANSWER_TIMEOUT).await;
+            *asked = Some((Instant::now(), answered));
+            Part::of(answered)
+        };
+        // Those who asked before may have asked in vain, and gone.
+        let asked = timeout(ANSWER_TIMEOUT + FRESH, asking).await;
+        asked.unwrap_or(Part::Away)
     }
 
     fn bus(&self) -> Option<Part> {

@@ -284,10 +284,10 @@ impl Nodes {
     }
 
     /// The address of the client for which another node asks, if one does.
-    pub(crate) async fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn client_of(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let voucher = headers.get(FORWARDED).filter(|_| self.shared)?;
         let now_ms = self.clock.now_ms();
-        self.tokens.vouched(voucher.to_str().ok()?, now_ms).await
+        self.tokens.vouched(voucher.to_str().ok()?, now_ms)
     }
 
     /// What another node has to know of a request: who asks, from where, and what the body is.
@@ -351,7 +351,7 @@ pub(crate) fn reachable(
     if !here.is_unspecified() && !here.is_loopback() {
         return Ok(listen);
     }
-    let (from, to) = way(database.host(), here)?;
+    let (from, to) = way(&database.host(), here)?;
     reachable_from(listen, from, to)
 }
 
@@ -370,9 +370,9 @@ fn reachable_from(listen: SocketAddr, from: IpAddr, to: IpAddr) -> Result<Socket
 
 /// From which address a host is reached, and at which; the first as its name has them. Who listens everywhere
 /// in IPv4 has no other address.
-fn way(host: (&str, u16), here: IpAddr) -> io::Result<(IpAddr, IpAddr)> {
+fn way(host: &(String, u16), here: IpAddr) -> io::Result<(IpAddr, IpAddr)> {
     let mut failed = io::ErrorKind::AddrNotAvailable.into();
-    for to in host.to_socket_addrs()? {
+    for to in (host.0.as_str(), host.1).to_socket_addrs()? {
         if here == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && to.is_ipv6() {
             continue;
         }

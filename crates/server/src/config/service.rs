@@ -56,12 +56,22 @@ impl<P> ServiceUrl<P> {
 }
 
 impl ServiceUrl<Database> {
-    /// Where it is, on the network.
-    pub(crate) fn host(&self) -> (&str, u16) {
+    /// Where it is, on the network. As a client of PostgreSQL takes it: the query may say it as well.
+    pub(crate) fn host(&self) -> (String, u16) {
         let host = self.url.host_str().unwrap_or("localhost");
         // As a name server takes it: an address of IPv6 has brackets in a URL only.
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        (host, self.url.port().unwrap_or(5432))
+        let mut found = (host.to_owned(), self.url.port().unwrap_or(5432));
+        for (key, value) in self.url.query_pairs() {
+            match &*key {
+                // The folder of a socket on this machine.
+                "host" if value.starts_with('/') => found.0 = "localhost".to_owned(),
+                "host" | "hostaddr" => found.0 = value.into_owned(),
+                "port" => found.1 = value.parse().unwrap_or(found.1),
+                _ => {}
+            }
+        }
+        found
     }
 }
 
@@ -147,8 +157,17 @@ mod tests {
             ("postgres://ada@db.example:5433/motet", ("db.example", 5433)),
             ("postgres://[::1]/motet", ("::1", 5432)),
             ("postgresql:///motet?host=/run", ("localhost", 5432)),
+            (
+                "postgres:///motet?host=db.example&port=5433",
+                ("db.example", 5433),
+            ),
+            (
+                "postgres://db/motet?hostaddr=198.51.100.7",
+                ("198.51.100.7", 5432),
+            ),
         ] {
-            assert_eq!(parse(url).unwrap().host(), host, "{url}");
+            let (name, port) = parse(url).unwrap().host();
+            assert_eq!((name.as_str(), port), host, "{url}");
         }
     }
 

@@ -126,7 +126,7 @@ pub(super) async fn find(
     next: Next,
 ) -> Response {
     let mut remote = proxies.remote(peer.ip(), request.headers());
-    if let Some(client) = app.nodes.client_of(request.headers()).await {
+    if let Some(client) = app.nodes.client_of(request.headers()) {
         remote.address = client;
     }
     request.extensions_mut().insert(remote);

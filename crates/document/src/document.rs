@@ -526,7 +526,12 @@ impl Document {
                     None
                 } else {
                     plan.joins += 1;
-                    let sessions = self.sessions.len() + plan.joins;
+                    // Who leaves before has been put off, and is gone when this comes.
+                    let leave = |(id, access): (&SessionId, &Option<Access>)| {
+                        access.is_none() && self.sessions.get(*id).is_some()
+                    };
+                    let leaving = plan.access.iter().filter(|it| leave(*it)).count();
+                    let sessions = self.sessions.len() + plan.joins - leaving;
                     (sessions > self.settings.sessions_max).then_some(CloseReason::Full)
                 };
                 if let Some(reason) = refusal {

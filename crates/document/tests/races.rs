@@ -574,6 +574,14 @@ fn who_is_not_let_in_leaves_nothing_in_the_log() {
         (3, vec![CloseReason::Replaced])
     );
     assert!(document.has_session(session(6)));
+    // Who leaves behind an edit makes room for who comes after that.
+    let leaves = Command::Leave {
+        session: session(1),
+    };
+    let commands = vec![submit(1, 2, 3, &at(0, "b")), leaves, resumes(7)];
+    let events = run(&mut document, &mut log, commands);
+    assert_eq!((log.len(), closed(&events, 7)), (5, vec![]));
+    assert!(document.has_session(session(7)));
 }
 
 #[test]

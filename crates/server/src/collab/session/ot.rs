@@ -166,12 +166,13 @@ fn batch(
         Some(_) => &wire.ot_named,
         None => &wire.ot,
     };
-    let row = row.get_or_init(|| {
+    let encode = || {
         let bodies: Vec<_> = changes.iter().map(body).collect();
         let (bytes, ends) = ot::row(name, &bodies);
         Row { bytes, ends }
-    });
+    };
     let others = |range: Range<usize>| {
+        let row = row.get_or_init(encode);
         let start = match range.start {
             0 => 0,
             place => row.ends[place - 1] + 1,

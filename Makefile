@@ -121,6 +121,7 @@ placement: ## Model a fleet for millions of people, as docs/scaling.md has it: m
 .PHONY: bench
 bench: build services ## Benchmarks: per operation, through the document and the logs, and end to end on loopback
 	cargo bench --locked -p motet-ot -p motet-document -p motet-log -p motet-server --benches
+	cargo build --release --locked -p motet-bench
 	$(TARGET_DIR)/release/motet-bench run --server $(TARGET_DIR)/release/motet --editors 2,10,100 --pin false
 
 .PHONY: bench-peers
@@ -129,6 +130,7 @@ bench-peers: ## Install the servers of others that ours is measured beside
 
 .PHONY: bench-load
 bench-load: build ## What servers bear: make bench-load AGAINST=motet,hocuspocus ARGUMENTS="--editors 100"
+	cargo build --release --locked -p motet-bench
 	$(TARGET_DIR)/release/motet-bench search --server $(TARGET_DIR)/release/motet \
 	  --against $(or $(AGAINST),motet) --json bench-load.json --html bench-load.html $(ARGUMENTS)
 

@@ -54,7 +54,7 @@ fn measure(run: &Run) -> anyhow::Result<()> {
     for case in common.cases()? {
         for _ in 0..common.runs {
             let rate = run.rate.unwrap_or(run.each * case.authors() as f64);
-            let plan = case.plan(common, rate);
+            let plan = case.plan(common, rate, run.p99_max_ms);
             let trial = attempt(case.against, plan, &case.setup, run.p99_max_ms)?;
             all_well &= !matches!(
                 trial.verdict,
@@ -118,7 +118,7 @@ fn find_limits(arguments: &Search) -> anyhow::Result<()> {
         let mut found = Vec::new();
         for _ in 0..common.runs {
             let it = search::search(bounds, |rate| {
-                let plan = case.plan(common, rate);
+                let plan = case.plan(common, rate, bounds.p99_max_ms);
                 let trial = attempt(case.against, plan, &case.setup, bounds.p99_max_ms)?;
                 tell(&trial);
                 let verdict = trial.verdict.clone();

@@ -229,8 +229,8 @@ impl Case {
         self.documents * self.editors
     }
 
-    /// The load at a rate.
-    pub(crate) fn plan(&self, common: &Common, rate: f64) -> Plan {
+    /// The load at a rate; it is given up once an edit is on its way for so long.
+    pub(crate) fn plan(&self, common: &Common, rate: f64, p99_max_ms: f64) -> Plan {
         Plan {
             documents: self.documents,
             writers: self.editors,
@@ -239,7 +239,7 @@ impl Case {
             rate,
             warm_up: Duration::from_secs(1),
             length: Duration::from_secs(common.seconds),
-            give_up: Duration::from_secs(3),
+            give_up: Duration::from_secs_f64((p99_max_ms / 1_000.0).max(3.0)),
             witness: common.witness,
         }
     }

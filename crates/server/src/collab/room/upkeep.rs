@@ -3,7 +3,7 @@
 //!
 //! Checkpoints are made where the document is open: the state is there, and anybody else would replay the log
 //! for it. Of several nodes one makes each: that whose append reaches the next `CHECKPOINT_CHANGES`, and on
-//! unloading the one that appended last.
+//! unloading the one that appended last. One that has found much to replay makes it as well: the last may have died.
 
 use std::time::Duration;
 

@@ -67,7 +67,8 @@ pub(crate) fn page(report: &Report) -> String {
         section(
             &mut body,
             "Loads",
-            "Latency from when an edit was due to its arrival.",
+            "The 99th percentile of each run, by edits a second: how long from when an edit was due \
+             to its arrival.",
         );
         let trials: Vec<&Trial> = report.runs.iter().collect();
         latencies(&mut body, "all loads", &trials);
@@ -86,7 +87,7 @@ pub(crate) fn page(report: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>motet-bench</title><style>{STYLE}</style></head><body>\
-         <h1>motet-bench</h1><p>Servers and generator on loopback, each on cores of its own.</p>\
+         <h1>motet-bench</h1><p>Servers and generator on one machine, over loopback.</p>\
          {body}</body></html>\n"
     )
 }

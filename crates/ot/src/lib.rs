@@ -19,6 +19,7 @@ mod invert;
 mod iter;
 mod json;
 mod operation;
+mod splice;
 mod text;
 mod transform;
 
@@ -28,5 +29,6 @@ pub use delta::Delta;
 pub use diff::DiffError;
 pub use json::{DecodeError, Decoded, decode};
 pub use operation::{Embed, Insert, Operation};
+pub use splice::Splice;
 pub use text::{SplitError, Text};
 pub use transform::Side;

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use motet_ot::{Attributes, DecodeError, Decoded, Delta, Embed, Insert, Operation, Side, decode};
+use motet_ot::{
+    Attributes, DecodeError, Decoded, Delta, Embed, Insert, Operation, Side, Splice, decode,
+};
 use proptest::{collection::vec, prelude::*};
 use serde_json::json;
 
@@ -54,6 +56,21 @@ fn document() -> impl Strategy<Value = Delta> {
 
 fn embed() -> Embed {
     Embed::new(json!({ "image": "i" }).as_object().cloned().unwrap())
+}
+
+/// A change at one place.
+fn splice() -> impl Strategy<Value = Vec<Piece>> {
+    let insertion = prop_oneof![
+        1 => Just(None),
+        2 => (text(), plain()).prop_map(|(text, attributes)| Some(Piece::Insert(text, attributes))),
+        1 => Just(Some(Piece::Embed)),
+    ];
+    (0..20_u8, insertion, 0..6_u8).prop_map(|(start, insertion, deleted)| {
+        let mut pieces = vec![Piece::Retain(start, Attributes::new())];
+        pieces.extend(insertion);
+        pieces.push(Piece::Delete(deleted));
+        pieces
+    })
 }
 
 fn pieces() -> impl Strategy<Value = Vec<Piece>> {
@@ -247,6 +264,29 @@ proptest! {
         }
     }
 
+    #[test]
+    fn a_splice_moves_as_its_delta_does(document in document(), a in splice(), b in splice()) {
+        let (a, b) = (fit(&document, &a), fit(&document, &b));
+        let (at, other) = (Splice::of(&a).unwrap(), Splice::of(&b).unwrap());
+        let moved = a.transform(&b, Side::Left);
+        prop_assert_eq!(b.moved_to(other), b.clone());
+        match at.transform(other) {
+            Some(splice) => prop_assert_eq!(b.moved_to(splice), moved),
+            None => prop_assert_eq!(Splice::of(&moved), None, "it is at two places now"),
+        }
+        for index in 0..document.len_utf16() + 2 {
+            prop_assert_eq!(at.transform_position(index), a.transform_position(index, Side::Right));
+        }
+    }
+
+    #[test]
+    fn what_is_no_splice_is_none(document in document(), a in pieces()) {
+        let change = fit(&document, &a);
+        if let Some(splice) = Splice::of(&change) {
+            prop_assert_eq!(change.moved_to(splice), change);
+        }
+    }
+
     /// A number that lost its last digit here would be another one for its author than for all others.
     #[test]
     fn numbers_round_trip(number in proptest::num::f64::NORMAL) {
@@ -332,6 +372,18 @@ fn taken(json: &[u8]) {
     delta.assert_normal();
     assert!(extent_utf16 >= delta.base_len_utf16());
     assert_eq!(decode(delta.to_json().as_bytes()).unwrap().delta, delta);
+}
+
+#[test]
+fn a_splice_has_numbers_for_all_its_places() {
+    let most = u32::MAX as usize;
+    let typed = |at| Delta::new().retain(at).insert("a");
+    assert_eq!(Splice::of(&typed(most + 1)), None);
+    assert_eq!(Splice::of(&Delta::new().retain(most).delete(1)), None);
+    let (first, last) = (typed(0), typed(most));
+    let (first, last) = (Splice::of(&first).unwrap(), Splice::of(&last).unwrap());
+    assert_eq!(first.transform(last), None, "past the last place");
+    assert_eq!(last.transform(first), Some(first));
 }
 
 type Expected = fn(&DecodeError) -> bool;

@@ -103,6 +103,8 @@ impl Catalog {
         let pool = AnyPoolOptions::new()
             .max_connections(SQLITE_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not go away, and to ask costs as much as a query.
+            .test_before_acquire(false)
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     for pragma in [

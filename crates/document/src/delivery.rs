@@ -47,7 +47,7 @@ impl Document {
         let last = self.clients.last(&(member.user, client_id.clone()));
         let access = member.access;
         let how = (dialect, delivery);
-        let color = self
+        let (number, color) = self
             .sessions
             .join(id, member, client_id.clone(), how, now_ms);
         if matches!(start, Start::Once(_)) {
@@ -58,6 +58,7 @@ impl Document {
             content: None,
             client_id,
             last_seq: last.map_or(0, |last| last.seq),
+            number,
             color,
             access,
             presence: Vec::new(),

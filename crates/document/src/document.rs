@@ -197,6 +197,7 @@ impl Document {
         let entry = Arc::new(Committed {
             revision,
             session: None,
+            number: None,
             change,
             delta: Arc::new(delta),
             wire: Wire::default(),
@@ -470,6 +471,7 @@ impl Document {
     #[must_use]
     pub fn tick(&mut self, now_ms: u64) -> Events {
         self.assert_idle();
+        self.age(now_ms);
         let Some(update) = self.sessions.tick(&self.window, &self.content, now_ms) else {
             return Vec::new();
         };
@@ -672,11 +674,10 @@ impl Document {
             });
         }
         // A cursor from before the window is stale: the client's next one will do.
-        let Some(passed) = self.window.after(revision) else {
+        let Some(passed) = self.window.passed_after(revision) else {
             return Ok(());
         };
-        let moved = |at: Selection, entry: &Arc<Committed>| at.transform(&entry.delta);
-        let selection = selection.map(|at| passed.fold(at, moved));
+        let selection = selection.map(|at| passed.fold(at, Selection::transform));
         let len_utf16 = self.content.text().len_utf16();
         if let Some(position) = selection.map(|at| at.anchor.max(at.head))
             && position > len_utf16
@@ -718,9 +719,12 @@ impl Document {
         delta: Arc<Delta>,
     ) -> Revision {
         let revision = self.window.head().next();
+        let shown = session.and_then(|id| self.sessions.get(id));
+        let shown = shown.filter(|session| !session.hidden);
         let entry = Arc::new(Committed {
             revision,
             session,
+            number: shown.map(|session| session.number),
             change,
             delta,
             wire: Wire::default(),
@@ -731,10 +735,21 @@ impl Document {
     }
 
     fn trim(&mut self) {
-        self.window.trim(
-            self.settings.window_changes_max,
-            self.settings.window_bytes_max,
-        );
+        let changes_max = self.settings.window_changes_max;
+        let bytes_max = self.settings.window_bytes_max;
+        if self.window.is_full(changes_max, bytes_max) {
+            // Cursors that stand on what goes would be lost.
+            self.sessions.advance(&self.window);
+            self.window.trim(changes_max, bytes_max);
+        }
+    }
+
+    fn age(&mut self, now_ms: u64) {
+        let then_ms = now_ms.saturating_sub(limits::WINDOW_AGE_MS);
+        if self.window.is_aged(then_ms, limits::WINDOW_CHANGES_KEPT) {
+            self.sessions.advance(&self.window);
+            self.window.age(then_ms, limits::WINDOW_CHANGES_KEPT);
+        }
     }
 
     pub(crate) fn assert_idle(&self) {

@@ -128,10 +128,9 @@ impl Document {
                 operations: submission.delta().ops().len(),
             });
         }
-        let passed = self.window.after(submission.base());
-        for entry in passed.expect("the caller advances a submission to the window") {
-            submission.pass(author, &key.1, &entry.change, &entry.delta);
-        }
+        let passed = self.window.passed_after(submission.base());
+        let passed = passed.expect("the caller advances a submission to the window");
+        submission.pass(author, &key.1, passed);
         let last_seq = last.map_or(0, |last| last.seq);
         let seq = submission.seq().unwrap_or(last_seq + 1);
         if let Some(revision) = submission.committed_as() {

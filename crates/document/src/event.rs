@@ -93,6 +93,8 @@ pub struct Joined {
     pub client_id: ClientId,
     /// The latest number known of this client, 0 if none.
     pub last_seq: u64,
+    /// What stands for the session in [changes](crate::Committed::number).
+    pub number: u32,
     /// The session's colour.
     pub color: u8,
     /// What the session may do.

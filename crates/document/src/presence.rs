@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use motet_model::{SessionId, UserId};
-use motet_ot::{Delta, Operation, Side};
+use motet_ot::{Delta, Operation};
 
-use crate::AwarenessState;
+use crate::{AwarenessState, window::Passed};
 
 /// Where a session's cursor is: from `anchor` to `head`, where the caret blinks. UTF-16 units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl Selection {
 
     /// Moves with the text when another session's change lands: text inserted at the caret comes
     /// behind it.
-    pub(crate) fn transform(self, delta: &Delta) -> Self {
-        let moved = |position| delta.transform_position(position, Side::Right);
+    pub(crate) fn transform(self, passed: Passed<'_>) -> Self {
+        let moved = |position| passed.transform_position(position);
         Self {
             anchor: moved(self.anchor),
             head: moved(self.head),
@@ -61,6 +61,8 @@ pub(crate) fn caret_after(delta: &Delta) -> Option<usize> {
 pub struct Presence {
     /// Whose.
     pub session: SessionId,
+    /// What stands for the session in changes, if it is here.
+    pub number: Option<u32>,
     /// The account.
     pub user: UserId,
     /// The account's name.
@@ -126,8 +128,21 @@ pub(crate) fn interval_ms(sessions: usize) -> u64 {
     (sessions as u64 * MS_PER_SESSION).clamp(LEAST_MS, MOST_MS)
 }
 
+/// The same for an update of nothing but who came, where they point, and who left: nobody waits for that as for a
+/// cursor that moves, and where many come at once each of them would be told of all others.
+pub(crate) fn arrivals_interval_ms(sessions: usize) -> u64 {
+    const MOST_MS: u64 = 2_000;
+    const MS_PER_SESSION: u64 = 20;
+    (sessions as u64 * MS_PER_SESSION).clamp(interval_ms(sessions), MOST_MS)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use motet_model::Change;
+    use motet_ot::Attributes;
+
     use super::*;
 
     #[test]
@@ -146,8 +161,24 @@ mod tests {
     #[test]
     fn text_inserted_at_a_caret_comes_behind_it() {
         let insert = Delta::new().retain(3).insert("ab");
-        assert_eq!(Selection::caret(3).transform(&insert), Selection::caret(3));
-        assert_eq!(Selection::caret(4).transform(&insert), Selection::caret(6));
+        let format =
+            Delta::new().retain_with(1, Attributes::from_iter([("b".into(), true.into())]));
+        // At one place, and at two.
+        for delta in [insert.clone(), insert.compose(&format).unwrap()] {
+            let delta = Arc::new(delta);
+            let change = Change {
+                author: UserId::from_bytes([1; 16]),
+                client_id: "client".parse().unwrap(),
+                seq: 1,
+                merged: false,
+                time_ms: 0,
+                delta: Bytes::new(),
+                update: Bytes::new(),
+            };
+            let passed = Passed::new(&change, &delta);
+            assert_eq!(Selection::caret(3).transform(passed), Selection::caret(3));
+            assert_eq!(Selection::caret(4).transform(passed), Selection::caret(6));
+        }
     }
 
     #[test]
@@ -155,5 +186,8 @@ mod tests {
         assert_eq!(interval_ms(2), 50);
         assert!(interval_ms(300) > interval_ms(100));
         assert_eq!(interval_ms(100_000), 2_000);
+        assert_eq!(arrivals_interval_ms(2), 50);
+        assert!(arrivals_interval_ms(50) > interval_ms(50));
+        assert_eq!(arrivals_interval_ms(100_000), 2_000);
     }
 }

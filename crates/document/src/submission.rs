@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use motet_model::{Change, ClientId, Revision, UserId};
-use motet_ot::{Decoded, Delta, Side};
+use motet_ot::{Decoded, Delta, Side, Splice};
 
-use crate::checkpoint::OpenError;
+use crate::{
+    checkpoint::OpenError,
+    window::{Mark, Passed},
+};
 
 /// What a client asks for: a delta made on the document at `base`.
 ///
@@ -92,6 +95,17 @@ impl Submission {
         head.since(self.base).saturating_mul(operations)
     }
 
+    /// About how long that takes, in steps of a delta at several places: one at one place takes its own in no time.
+    #[must_use]
+    pub fn work_to(&self, head: Revision) -> u64 {
+        const SPLICES_PER_STEP: u64 = 32;
+        let steps = self.steps_to(head);
+        match Splice::of(&self.delta) {
+            Some(_) => steps / SPLICES_PER_STEP,
+            None => steps,
+        }
+    }
+
     /// Whether `change` is this submission of that author's, sent before.
     #[must_use]
     pub fn is(&self, author: UserId, client_id: &ClientId, change: &Change) -> bool {
@@ -125,31 +139,53 @@ impl Submission {
         changes: &[Change],
     ) -> Result<(), OpenError> {
         for change in changes {
-            let delta = decode(change, self.base.next())?;
-            self.pass(author, client_id, change, &delta);
+            let delta = Arc::new(decode(change, self.base.next())?);
+            self.pass(author, client_id, [Passed::new(change, &delta)]);
         }
         Ok(())
     }
 
-    /// Moves the submission over the one change that follows its base.
-    pub(crate) fn pass(
+    /// Moves the submission over the changes that directly follow its base. O(1) and no allocation for each, as long as it and
+    /// they change the document at one place.
+    pub(crate) fn pass<'a>(
         &mut self,
         author: UserId,
         client_id: &ClientId,
-        change: &Change,
-        delta: &Delta,
+        passed: impl IntoIterator<Item = Passed<'a>>,
     ) {
-        self.base = self.base.next();
-        if self.committed_as.is_some() {
-            return;
+        let own = self.seq.map(|seq| Mark::of(author, client_id, seq));
+        let mut splice = Splice::of(&self.delta);
+        for passed in passed {
+            self.base = self.base.next();
+            if self.committed_as.is_some() {
+                continue;
+            }
+            if own == Some(passed.mark) && self.is(author, client_id, passed.change) {
+                self.committed_as = Some(self.base);
+                continue;
+            }
+            self.extent_utf16 = passed.transform_position(self.extent_utf16);
+            // A committed change stands on the left: in a tie its insertion comes first.
+            let moved = splice.and_then(|it| passed.splice?.transform(it));
+            if moved.is_some() {
+                splice = moved;
+                continue;
+            }
+            if let Some(splice) = splice {
+                self.move_to(splice);
+            }
+            self.delta = Arc::new(passed.delta.transform(&self.delta, Side::Left));
+            splice = Splice::of(&self.delta);
         }
-        if self.is(author, client_id, change) {
-            self.committed_as = Some(self.base);
-            return;
+        if let Some(splice) = splice {
+            self.move_to(splice);
         }
-        // A committed change stands on the left: in a tie its insertion comes first.
-        self.delta = Arc::new(delta.transform(&self.delta, Side::Left));
-        self.extent_utf16 = delta.transform_position(self.extent_utf16, Side::Right);
+    }
+
+    fn move_to(&mut self, splice: Splice) {
+        if Splice::of(&self.delta) != Some(splice) {
+            self.delta = Arc::new(self.delta.moved_to(splice));
+        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::BuildHasher,
     ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use motet_crdt::StateVector;
 use motet_model::{Change, ClientId, Revision, SessionId, UserId};
-use motet_ot::Delta;
+use motet_ot::{Delta, Side, Splice};
 
 use crate::presence::Wire;
 
@@ -20,6 +22,8 @@ pub struct Committed {
     pub revision: Revision,
     /// The session that made it; `None` where the change was read from the log.
     pub session: Option<SessionId>,
+    /// What stands for that session among those that are shown to others.
+    pub number: Option<u32>,
     /// The change as the log holds it.
     pub change: Change,
     /// The change's delta, decoded.
@@ -48,10 +52,12 @@ struct Batch {
 /// The wire forms of a whole batch, so that a session is sent it at no cost for each of its changes.
 #[derive(Debug, Default)]
 pub struct BatchWire {
-    /// In the dialect of positions.
-    pub ot: OnceLock<Row>,
-    /// The same where each message names its document.
-    pub ot_named: OnceLock<Row>,
+    /// In the dialect of positions, all changes as one message.
+    pub ot: OnceLock<Bytes>,
+    /// The same as a message for each, for clients that do not take one for all.
+    pub ot_row: OnceLock<Row>,
+    /// The latter where each message names its document.
+    pub ot_row_named: OnceLock<Row>,
     /// In the dialect of identities, all changes as one.
     pub yjs: OnceLock<Bytes>,
 }
@@ -145,8 +151,73 @@ impl std::ops::Deref for Changes {
 #[derive(Debug)]
 pub(crate) struct Window {
     start: Revision,
-    entries: VecDeque<Arc<Committed>>,
+    entries: VecDeque<Entry>,
     size_bytes: usize,
+}
+
+/// A change, and what passing it needs of it: next to that of its neighbours, so that to pass many takes
+/// no walk through memory.
+#[derive(Debug)]
+struct Entry {
+    splice: Option<Splice>,
+    mark: Mark,
+    committed: Arc<Committed>,
+}
+
+impl Entry {
+    fn passed(&self) -> Passed<'_> {
+        Passed {
+            splice: self.splice,
+            mark: self.mark,
+            change: &self.committed.change,
+            delta: &self.committed.delta,
+        }
+    }
+}
+
+/// A change that something is moved past.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passed<'a> {
+    /// Where it changes the document, if at one place.
+    pub(crate) splice: Option<Splice>,
+    /// Changes with different marks are different submissions.
+    pub(crate) mark: Mark,
+    /// The change as a submission.
+    pub(crate) change: &'a Change,
+    /// The change. Not looked at where the splice will do: it is elsewhere in memory.
+    pub(crate) delta: &'a Arc<Delta>,
+}
+
+/// Stands for a submission's name, which is its author, client and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    /// The mark of that submission.
+    pub(crate) fn of(author: UserId, client_id: &ClientId, seq: u64) -> Self {
+        // Two that happen to be alike cost a comparison.
+        Self(FixedState::default().hash_one((author, client_id, seq)))
+    }
+}
+
+impl<'a> Passed<'a> {
+    /// A change with its delta.
+    pub(crate) fn new(change: &'a Change, delta: &'a Arc<Delta>) -> Self {
+        Self {
+            splice: Splice::of(delta),
+            mark: Mark::of(change.author, &change.client_id, change.seq),
+            change,
+            delta,
+        }
+    }
+
+    /// A position, moved past it; what it inserts there comes behind.
+    pub(crate) fn transform_position(&self, index_utf16: usize) -> usize {
+        match self.splice {
+            Some(splice) => splice.transform_position(index_utf16),
+            None => self.delta.transform_position(index_utf16, Side::Right),
+        }
+    }
 }
 
 impl Window {
@@ -176,7 +247,12 @@ impl Window {
             "contiguous: changes come one by one"
         );
         self.size_bytes += size_bytes(&entry);
-        self.entries.push_back(entry);
+        let Passed { splice, mark, .. } = Passed::new(&entry.change, &entry.delta);
+        self.entries.push_back(Entry {
+            splice,
+            mark,
+            committed: entry,
+        });
     }
 
     /// Takes back the latest changes, down to `head`.
@@ -184,8 +260,15 @@ impl Window {
         while self.head() > head
             && let Some(entry) = self.entries.pop_back()
         {
-            self.size_bytes -= size_bytes(&entry);
+            self.size_bytes -= size_bytes(&entry.committed);
         }
+    }
+
+    /// Whether there is so much more than its bounds that it should be [trimmed](Self::trim): not one by one.
+    pub(crate) fn is_full(&self, changes_max: usize, bytes_max: usize) -> bool {
+        let over = |is: usize, max: usize| is > max + max / 8;
+        over(self.entries.len(), changes_max)
+            || (over(self.size_bytes, bytes_max) && self.entries.len() > 1)
     }
 
     /// Drops the oldest changes until the window is within its bounds.
@@ -193,10 +276,27 @@ impl Window {
         while self.entries.len() > changes_max
             || (self.size_bytes > bytes_max && self.entries.len() > 1)
         {
-            if let Some(entry) = self.entries.pop_front() {
-                self.size_bytes -= size_bytes(&entry);
-                self.start = self.start.next();
-            }
+            self.drop_first();
+        }
+    }
+
+    /// Whether the oldest change is from before `then_ms`, and there are more than `kept`.
+    pub(crate) fn is_aged(&self, then_ms: u64, kept: usize) -> bool {
+        let first = self.entries.front().filter(|_| self.entries.len() > kept);
+        first.is_some_and(|entry| entry.committed.change.time_ms < then_ms)
+    }
+
+    /// Drops changes from before `then_ms`, but for the latest `kept`.
+    pub(crate) fn age(&mut self, then_ms: u64, kept: usize) {
+        while self.is_aged(then_ms, kept) {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.size_bytes -= size_bytes(&entry.committed);
+            self.start = self.start.next();
         }
     }
 
@@ -205,6 +305,19 @@ impl Window {
         &self,
         revision: Revision,
     ) -> Option<impl ExactSizeIterator<Item = &Arc<Committed>>> {
+        let entries = self.entries_after(revision)?;
+        Some(entries.map(|entry| &entry.committed))
+    }
+
+    /// The same, for what is to be moved past them.
+    pub(crate) fn passed_after(
+        &self,
+        revision: Revision,
+    ) -> Option<impl ExactSizeIterator<Item = Passed<'_>>> {
+        Some(self.entries_after(revision)?.map(Entry::passed))
+    }
+
+    fn entries_after(&self, revision: Revision) -> Option<impl ExactSizeIterator<Item = &Entry>> {
         if revision < self.start {
             return None;
         }
@@ -217,7 +330,10 @@ impl Window {
 
 /// What a change weighs in the window: its bytes, and about what the decoded delta adds.
 fn size_bytes(entry: &Committed) -> usize {
-    size_of::<Committed>() + 2 * entry.change.delta.len() + entry.change.update.len()
+    size_of::<Entry>()
+        + size_of::<Committed>()
+        + 2 * entry.change.delta.len()
+        + entry.change.update.len()
 }
 
 /// What the document had made at some revisions: for a client that fell behind after one of them, a state

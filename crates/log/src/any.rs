@@ -1,6 +1,8 @@
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
-use crate::{DocumentList, DocumentLog, Listed, LogError, PostgresLog, SqliteLog};
+use crate::{
+    Compact, Compacted, DocumentList, DocumentLog, Listed, LogError, PostgresLog, SqliteLog,
+};
 
 /// One of the stores that last, chosen at the start of the program.
 #[derive(Debug)]
@@ -100,5 +102,19 @@ impl DocumentList for AnyLog {
         limit: u32,
     ) -> Result<Vec<Listed>, LogError> {
         either!(self, log => log.documents(after, limit).await)
+    }
+}
+
+impl Compact for AnyLog {
+    async fn loose(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<DocumentId>, LogError> {
+        either!(self, log => log.loose(after, limit).await)
+    }
+
+    async fn compact(&self, id: DocumentId) -> Result<Compacted, LogError> {
+        either!(self, log => log.compact(id).await)
     }
 }

@@ -1,6 +1,7 @@
 //! The source of truth of each document: its changes, in order.
 //!
-//! [`DocumentLog`] is the interface, with [`DocumentList`] for whoever needs all of it, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
+//! [`DocumentLog`] is the interface, with [`DocumentList`] for whoever needs all of it and [`Compact`] for whoever
+//! saves room in it, [`SqliteLog`] the embedded store, [`PostgresLog`] that of several
 //! nodes, [`AnyLog`] either of them, [`MemoryLog`] the model that they are tested against. A log takes
 //! deltas and updates as opaque bytes. [`Outbox`] has what is yet to be told outside; only [`PostgresLog`] has one.
 //!
@@ -10,6 +11,7 @@
 
 mod any;
 mod codec;
+mod compaction;
 mod error;
 mod memory;
 mod outbox;
@@ -21,6 +23,7 @@ use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
 pub use any::AnyLog;
 pub use codec::{decode_record, encode_record};
+pub use compaction::Compacted;
 pub use error::LogError;
 pub use memory::MemoryLog;
 pub use outbox::{OUTBOX_SHARDS, Outbox, OutboxKind, OutboxRow, OutboxSettings};
@@ -109,8 +112,8 @@ pub trait DocumentLog: Send + Sync + 'static {
 
     /// Stores a checkpoint. It only saves time: losing one loses nothing.
     ///
-    /// Kept are the latest of each power-of-two distance from the newest, so that their number grows
-    /// with the logarithm of the history.
+    /// Kept are the newest and some before it, which lie the farther apart the farther back they are, so that
+    /// their number grows with the logarithm of the history.
     ///
     /// # Errors
     ///
@@ -154,6 +157,31 @@ pub struct Listed {
     pub head: Revision,
     /// Whether it was deleted.
     pub deleted: bool,
+}
+
+/// A log that can be rewritten so that it takes less room. Whoever reads finds the same changes before, meanwhile
+/// and after. Who serves documents need not know.
+pub trait Compact: DocumentLog {
+    /// Documents in the order of their ids, those after `after`, at most `limit`, that have some tens of changes or
+    /// more that were not looked through.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable`.
+    fn loose(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<DocumentId>, LogError>> + Send;
+
+    /// Puts some of a document's small appends together. A step takes a few ms and some MB of memory, whatever
+    /// the document holds; appends wait for a part of it.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `NewerFormat`: the document stays as it is. `Unknown`: it may have been done, which makes
+    /// no difference. `Deleted`, `Unavailable`.
+    fn compact(&self, id: DocumentId) -> impl Future<Output = Result<Compacted, LogError>> + Send;
 }
 
 impl<L: DocumentLog> DocumentLog for std::sync::Arc<L> {
@@ -217,23 +245,39 @@ impl<L: DocumentList> DocumentList for std::sync::Arc<L> {
     }
 }
 
-/// The checkpoints to keep, of those at `revisions` in ascending order: for each power of two, the
-/// newest that is at least so far behind the last one.
+impl<L: Compact> Compact for std::sync::Arc<L> {
+    fn loose(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<DocumentId>, LogError>> + Send {
+        (**self).loose(after, limit)
+    }
+
+    fn compact(&self, id: DocumentId) -> impl Future<Output = Result<Compacted, LogError>> + Send {
+        (**self).compact(id)
+    }
+}
+
+/// The checkpoints to keep, of those at `revisions` in ascending order: the newest one, and the first in each
+/// stretch of the history. Stretches that are farther back are longer, each a power of two of changes from
+/// a multiple of it on, so that the first in a stretch is that of a shorter one as well: what will be kept later is
+/// there now.
 pub(crate) fn thinned(revisions: &[Revision]) -> Vec<Revision> {
-    let Some(last) = revisions.last() else {
+    /// The shortest stretch, in changes.
+    const STRETCH_MIN: u64 = 16_384;
+    let Some(newest) = revisions.last() else {
         return Vec::new();
     };
     let mut kept: Vec<Revision> = Vec::new();
-    let mut bucket = None;
-    for revision in revisions.iter().rev() {
-        let distance = last.since(*revision);
-        let of = (distance > 0).then(|| distance.ilog2());
-        if kept.is_empty() || of != bucket {
+    for revision in revisions {
+        let far = newest.since(*revision).max(1);
+        let stretch = (1_u64 << far.ilog2()).max(STRETCH_MIN);
+        let same = |it: &Revision| it.get() / stretch == revision.get() / stretch;
+        if !kept.last().is_some_and(same) || revision == newest {
             kept.push(*revision);
-            bucket = of;
         }
     }
-    kept.reverse();
     kept
 }
 
@@ -241,4 +285,31 @@ pub(crate) fn thinned(revisions: &[Revision]) -> Vec<Revision> {
 pub(crate) fn size_bytes(change: &Change) -> usize {
     const FIELDS_BYTES: usize = 64;
     FIELDS_BYTES + change.delta.len() + change.update.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However often they are made, there is one not long before each revision, and there are few.
+        #[test]
+        fn checkpoints_are_near_and_few(steps in proptest::collection::vec(100..3_000_u64, 1..400)) {
+            let mut kept = Vec::new();
+            let mut head = 0;
+            for step in steps {
+                head += step;
+                kept.push(Revision::new(head));
+                kept = thinned(&kept);
+                prop_assert_eq!(kept.last(), Some(&Revision::new(head)));
+                prop_assert!(kept.len() as u64 <= u64::from(head.ilog2()), "{:?}", kept);
+                for pair in kept.windows(2) {
+                    let (gap, far) = (pair[1].since(pair[0]), head - pair[1].get());
+                    prop_assert!(gap <= 40_000 + 3 * far, "{:?} at {}", pair, head);
+                }
+            }
+        }
+    }
 }

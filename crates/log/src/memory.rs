@@ -6,7 +6,7 @@ use std::{
 
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
 
-use crate::{DocumentList, DocumentLog, Listed, LogError, size_bytes, thinned};
+use crate::{Compact, Compacted, DocumentList, DocumentLog, Listed, LogError, size_bytes, thinned};
 
 /// A log in memory, for tests and simulation. Clones share it.
 ///
@@ -160,5 +160,16 @@ impl DocumentList for MemoryLog {
         // Whoever asks for a document makes a place for it.
         let listed = listed.filter(|it| it.deleted || it.head > Revision::ZERO);
         Ok(listed.take(limit as usize).collect())
+    }
+}
+
+/// It has no rows.
+impl Compact for MemoryLog {
+    async fn loose(&self, _: Option<DocumentId>, _: u32) -> Result<Vec<DocumentId>, LogError> {
+        Ok(Vec::new())
+    }
+
+    async fn compact(&self, id: DocumentId) -> Result<Compacted, LogError> {
+        self.with(id, |_| Ok(Compacted::default()))
     }
 }

@@ -7,7 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use motet_log::{AnyLog, DocumentList, DocumentLog, Listed, LogError, MemoryLog, SqliteLog};
+use motet_log::{
+    AnyLog, Compact, Compacted, DocumentList, DocumentLog, Listed, LogError, MemoryLog, SqliteLog,
+};
 use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
 use tempfile::TempDir;
 
@@ -90,6 +92,10 @@ contract!(
     documents_are_listed,
     large_changes,
     behaves_like_a_list,
+    compacted_is_the_same,
+    compacted_while_others_are_at_it,
+    compacted_again_and_again,
+    compacted_and_deleted,
 );
 
 fn sqlite_log(folder: &TempDir) -> AnyLog {
@@ -414,4 +420,170 @@ async fn behaves_like_a_list(log: impl DocumentLog) {
     for (document, list) in (0..).zip(&model) {
         assert_eq!(&read_all(&log, id(document), 300).await, list);
     }
+}
+
+/// One change at a time, several, and some large ones.
+async fn append_mixed(log: &impl DocumentLog, of: DocumentId, count: u64) -> Vec<Change> {
+    let mut all = Vec::new();
+    while (all.len() as u64) < count {
+        let head = all.len() as u64;
+        let batch: Vec<_> = match head % 97 {
+            40 => changes(head..head + 30),
+            90 => vec![Change {
+                delta: Bytes::from(vec![b'x'; 20 << 10]),
+                ..change(head)
+            }],
+            _ => vec![change(head)],
+        };
+        log.append(of, revision(head), batch.clone()).await.unwrap();
+        all.extend(batch);
+    }
+    all
+}
+
+/// Steps until there is nothing left to do; says how many rows fewer there are.
+async fn compact(log: &impl Compact, of: DocumentId) -> u64 {
+    let mut rows = 0;
+    loop {
+        let step = log.compact(of).await.unwrap();
+        rows += step.rows;
+        if !step.more {
+            return rows;
+        }
+    }
+}
+
+/// From any revision, with any limit.
+async fn assert_reads(log: &impl DocumentLog, of: DocumentId, expected: &[Change]) {
+    for after in (0..=expected.len()).step_by(61) {
+        for page in [0, 1_000, 30_000, ALL] {
+            let at = revision(after as u64);
+            let read = log.read(of, at, page).await.unwrap();
+            assert!(!read.is_empty() || after == expected.len());
+            assert!(expected[after..].starts_with(&read), "{after}, {page}");
+            if page == ALL {
+                assert_eq!(read.len(), expected.len() - after);
+            }
+        }
+    }
+    assert_eq!(read_all(log, of, 5_000).await, expected);
+}
+
+async fn compacted_is_the_same(log: impl Compact) {
+    let nothing = log.compact(id(1)).await.unwrap();
+    assert_eq!(nothing, Compacted::default());
+    assert!(log.loose(None, 10).await.unwrap().is_empty());
+    let expected = append_mixed(&log, id(1), 2_000).await;
+    append_mixed(&log, id(2), 20).await;
+    for at in [500, 1_999] {
+        log.put_checkpoint(id(1), checkpoint(at)).await.unwrap();
+    }
+    let is_memory = log.loose(None, 10).await.unwrap().is_empty();
+    if !is_memory {
+        assert_eq!(log.loose(None, 10).await.unwrap(), [id(1)], "few are left");
+        assert!(log.loose(Some(id(1)), 10).await.unwrap().is_empty());
+    }
+    let mut steps = 0;
+    loop {
+        let step = log.compact(id(1)).await.unwrap();
+        assert_reads(&log, id(1), &expected).await;
+        steps += 1;
+        if !step.more {
+            break;
+        }
+        assert!(
+            step.rows < 512 && steps < 100,
+            "steps are small, and lead on"
+        );
+    }
+    assert!(is_memory || steps > 3);
+    assert!(log.loose(None, 10).await.unwrap().is_empty());
+    assert_eq!(
+        log.head(id(1)).await.unwrap(),
+        revision(expected.len() as u64)
+    );
+    assert_eq!(
+        log.checkpoint(id(1), revision(1_000)).await.unwrap(),
+        Some(checkpoint(500))
+    );
+    // Nobody loses a race who has lost none, and appends go on where they were.
+    let head = expected.len() as u64;
+    let late = log.append(id(1), revision(head - 1), changes(0..1)).await;
+    assert!(matches!(late, Err(LogError::Conflict { head: at }) if at == revision(head)));
+    let next = log.append(id(1), revision(head), changes(0..1)).await;
+    assert_eq!(next.unwrap(), revision(head + 1));
+}
+
+/// Two compact, one appends, and two read, all at once.
+async fn compacted_while_others_are_at_it(log: impl Compact) {
+    const COUNT: u64 = 1_200;
+    let log = Arc::new(log);
+    let mut expected = append_mixed(&log, id(1), COUNT / 2).await;
+    let compacting = (0..2).map(|_| {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            while log.head(id(1)).await.unwrap() < revision(COUNT) {
+                compact(&log, id(1)).await;
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let reading = [2_000, ALL].map(|page| {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut before: Vec<Change> = Vec::new();
+            while (before.len() as u64) < COUNT {
+                let now = read_all(&log, id(1), page).await;
+                assert!(now.starts_with(&before), "**prefix**");
+                before = now;
+            }
+            before
+        })
+    });
+    let (compacting, reading): (Vec<_>, Vec<_>) = (compacting.collect(), reading.into());
+    for n in expected.len() as u64..COUNT {
+        log.append(id(1), revision(n), vec![change(n)])
+            .await
+            .unwrap();
+        expected.push(change(n));
+    }
+    for task in compacting {
+        task.await.unwrap();
+    }
+    for task in reading {
+        assert_eq!(task.await.unwrap(), expected);
+    }
+    compact(&log, id(1)).await;
+    assert_reads(&log, id(1), &expected).await;
+}
+
+/// A document that is edited now and then has few rows all the same.
+async fn compacted_again_and_again(log: impl Compact) {
+    let mut rows = 0_i64;
+    for n in 0..1_500 {
+        log.append(id(1), revision(n), vec![change(n)])
+            .await
+            .unwrap();
+        rows += 1;
+        if log.loose(None, 1).await.unwrap() == [id(1)] {
+            rows -= i64::try_from(compact(&log, id(1)).await).unwrap();
+            assert!(rows <= 8, "{rows} after {n}");
+        }
+    }
+    assert_reads(&log, id(1), &changes(0..1_500)).await;
+}
+
+async fn compacted_and_deleted(log: impl Compact) {
+    let deleted = |error: LogError| matches!(error, LogError::Deleted { id: of } if of == id(1));
+    append_mixed(&log, id(1), 1_000).await;
+    let kept = append_mixed(&log, id(2), 200).await;
+    log.compact(id(1)).await.unwrap();
+    log.delete(id(1)).await.unwrap();
+    assert!(deleted(log.compact(id(1)).await.unwrap_err()));
+    assert!(deleted(
+        log.read(id(1), revision(0), ALL).await.unwrap_err()
+    ));
+    assert!(!log.loose(None, 10).await.unwrap().contains(&id(1)));
+    compact(&log, id(2)).await;
+    assert_reads(&log, id(2), &kept).await;
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use motet_log::{DocumentLog, LogError, SqliteLog};
+use motet_log::{Compact, DocumentLog, LogError, SqliteLog};
 use motet_model::{Change, Checkpoint, DocumentId, Revision, UserId};
 use tempfile::TempDir;
 
@@ -67,6 +67,8 @@ async fn child_appends_until_it_is_killed() {
             .append(ID, head, vec![change(head.get() + 1)])
             .await
             .unwrap();
+        // So that some are killed in the midst of that as well.
+        log.compact(ID).await.unwrap();
         let mut out = std::io::stdout();
         writeln!(out, "acknowledged {head}").unwrap();
         out.flush().unwrap();
@@ -230,4 +232,67 @@ async fn nothing_of_a_deleted_document_is_left() {
     let kept = DocumentId::from_bytes([1; 16]);
     let read = log.read(kept, Revision::ZERO, usize::MAX).await.unwrap();
     assert_eq!(read.len(), 150);
+}
+
+/// Of a change that came alone, with all that it says.
+#[tokio::test]
+async fn compacted_it_takes_little() {
+    const COUNT: u32 = 3_000;
+    let folder = TempDir::new().unwrap();
+    let log = open(&folder).unwrap();
+    let keystroke = |n: u64| Change {
+        client_id: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        time_ms: 1_700_000_000_000 + n * 170,
+        delta: Bytes::from(format!(
+            r#"{{"ops":[{{"retain":{}}},{{"insert":"a"}}]}}"#,
+            n * 7_919 % 10_000
+        )),
+        update: Bytes::from((n * 104_729 % 16_000_000).to_be_bytes().repeat(4)),
+        ..change(n)
+    };
+    let bytes = || {
+        let connection = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+        let sum = "SELECT sum(length(record)), count(*) FROM appends";
+        connection
+            .query_row(sum, [], |row| {
+                Ok((row.get::<_, u32>(0)?, row.get::<_, u32>(1)?))
+            })
+            .unwrap()
+    };
+    for n in 0..COUNT.into() {
+        log.append(ID, Revision::new(n), vec![keystroke(n)])
+            .await
+            .unwrap();
+    }
+    assert!(bytes().0 > 120 * COUNT);
+    while log.compact(ID).await.unwrap().more {}
+    let (bytes, rows) = bytes();
+    assert!(bytes < 25 * COUNT && rows < 8, "{bytes} bytes, {rows} rows");
+    let read = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap();
+    let expected: Vec<_> = (0..COUNT.into()).map(keystroke).collect();
+    assert_eq!(read, expected);
+}
+
+/// A file of the version before, with what an earlier program wrote into it.
+#[tokio::test]
+async fn a_file_of_before_is_brought_up_to_date() {
+    let folder = TempDir::new().unwrap();
+    {
+        let log = open(&folder).unwrap();
+        for n in 0..40 {
+            log.append(ID, Revision::new(n), vec![change(n + 1)])
+                .await
+                .unwrap();
+        }
+    }
+    let connection = rusqlite::Connection::open(folder.path().join("log.db")).unwrap();
+    connection
+        .execute_batch("ALTER TABLE documents DROP COLUMN compacted; PRAGMA user_version = 1")
+        .unwrap();
+    drop(connection);
+    let log = open(&folder).unwrap();
+    assert_eq!(log.loose(None, 9).await.unwrap(), [ID]);
+    assert_eq!(log.compact(ID).await.unwrap().rows, 39);
+    let read = log.read(ID, Revision::ZERO, usize::MAX).await.unwrap();
+    assert_eq!(read, (1..=40).map(change).collect::<Vec<_>>());
 }

@@ -69,10 +69,15 @@ pub const SESSIONS_PER_DOCUMENT_MAX: usize = 2_000;
 /// Most commands that one commit of a document carries.
 pub const BATCH_COMMANDS_MAX: usize = 1_024;
 
-/// Most changes, and their bytes, that an open document keeps in memory for clients that are behind.
-pub const WINDOW_CHANGES_MAX: usize = 4_096;
+/// Most changes, and their bytes, that an open document keeps in memory for clients that are behind: two thirds of a second
+/// where 25,000 are made a second.
+pub const WINDOW_CHANGES_MAX: usize = 16_384;
 /// See [`WINDOW_CHANGES_MAX`].
 pub const WINDOW_BYTES_MAX: usize = 8 << 20;
+/// As many as this it keeps whatever their age, and others for so long.
+pub const WINDOW_CHANGES_KEPT: usize = 1_024;
+/// See [`WINDOW_CHANGES_KEPT`].
+pub const WINDOW_AGE_MS: u64 = 30_000;
 
 /// Most bytes that wait for one session's socket before the session counts as behind.
 pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
@@ -80,8 +85,10 @@ pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of changes read from the log, or sent to a client that is behind, at a time.
 pub const CATCH_UP_BYTES_MAX: usize = 256 << 10;
 
-/// A checkpoint is made when this many changes have come since the last one.
+/// A checkpoint is made when this many changes have come since the last one, ...
 pub const CHECKPOINT_CHANGES: u64 = 1_000;
+/// ... but not sooner than so long after it: making one takes as long as the document is large.
+pub const CHECKPOINT_INTERVAL_MS: u64 = 5_000;
 
 const _: () = assert!(
     CATCH_UP_BYTES_MAX <= OUTBOX_BYTES_MAX,

@@ -161,6 +161,10 @@ impl std::fmt::Display for ErrorCode {
 pub mod close {
     /// Done.
     pub const NORMAL: u16 = 1000;
+    /// The client does not keep to the rules of WebSockets.
+    pub const PROTOCOL: u16 = 1002;
+    /// What it sends as text is not UTF-8.
+    pub const NO_TEXT: u16 = 1007;
     /// The client asks without reading the answers.
     pub const POLICY: u16 = 1008;
     /// A message was too large.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod compaction;
 mod events;
 mod migration;
 mod records;
@@ -57,6 +58,8 @@ enum Command {
     /// Check and read the audit trail
     #[command(subcommand)]
     Audit(records::AuditCommand),
+    /// Put small changes of documents together, so that they take less room; a server does so by itself
+    Compact(compaction::CompactArgs),
     /// Copy everything from one place to another, and compare
     Migrate(migration::MigrateArgs),
     /// Read what is told to other programs
@@ -204,6 +207,7 @@ impl Cli {
                 }
                 Command::User(UserCommand::Export(args)) => records::export(args).await,
                 Command::User(UserCommand::Erase(args)) => records::erase(args).await,
+                Command::Compact(args) => compaction::compact(args).await,
                 Command::Migrate(args) => migration::migrate(args).await,
                 Command::Audit(command) => records::audit(command).await,
                 Command::Events(command) => events::events(command).await,

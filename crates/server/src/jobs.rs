@@ -35,6 +35,8 @@ pub(crate) enum Job {
     Housekeeping,
     /// Telling search what it missed.
     Indexing,
+    /// Putting small appends together.
+    Compaction,
     /// Changing what the catalog says of a document.
     Change(DocumentId),
     /// Telling outside what a part of the outbox has.
@@ -49,6 +51,7 @@ impl Job {
             Self::Erasures => "erasures".into(),
             Self::Housekeeping => "housekeeping".into(),
             Self::Indexing => "indexing".into(),
+            Self::Compaction => "compaction".into(),
             Self::Change(id) => format!("change/{id}").into(),
             Self::Outbox(shard) => format!("outbox/{shard}").into(),
             Self::Trail(kind) => format!("trail/{}", kind.as_str()).into(),

@@ -24,6 +24,7 @@ use crate::{
     auth::{Authority, Issuers, Outgoing, Passwords, Providers, Tokens},
     clock::{DAY_MS, SystemClock},
     collab::{Collab, CollabSettings, Rates},
+    compaction,
     config::{Config, NodeRole},
     entropy,
     erasure::Eraser,
@@ -147,6 +148,7 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(eraser.watch());
         tokio::spawn(Arc::clone(&collab).index_missed(jobs.clone()));
         tokio::spawn(housekeeping::run(Arc::downgrade(&app)));
+        tokio::spawn(compaction::run(Arc::downgrade(&app)));
     }
     let relay = match &config.bus {
         Some(url) if config.does(NodeRole::Worker) => {

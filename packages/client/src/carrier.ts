@@ -117,7 +117,10 @@ export function addressOf(
   opening?: Pick<Opening, 'clientId' | 'revision' | 'pending'>,
 ): URL {
   const address = new URL(path, `${url.replace(/\/$/, '')}/`);
-  if (opening) address.searchParams.set('clientId', opening.clientId);
+  if (opening) {
+    address.searchParams.set('clientId', opening.clientId);
+    address.searchParams.set('batches', 'true');
+  }
   if (opening?.revision !== undefined) {
     address.searchParams.set('revision', String(opening.revision));
     if (opening.pending) address.searchParams.set('pending', 'true');

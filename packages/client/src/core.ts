@@ -15,6 +15,7 @@ import {
   cross,
   type Delta,
   invert,
+  type Op,
   split,
   transform,
   transformPosition,
@@ -57,6 +58,8 @@ export interface Sync {
   /** Whether the server knows this session: from `document_state` until the connection is lost. */
   readonly joined: boolean;
   readonly sessionId: string | undefined;
+  /** What stands for this session among changes. */
+  readonly number: number | undefined;
   readonly role: Role | undefined;
   readonly color: number | undefined;
   /** The others, by session; positions count in the document at `revision`. */
@@ -69,11 +72,16 @@ export interface Sync {
   readonly data: Attributes | undefined;
 }
 
+/** A message that moves the document by one change at most: see `apart`. */
+export type SingleMessage =
+  | Exclude<ServerMessage, { type: 'operation' | 'operations' }>
+  | Omit<Extract<ServerMessage, { type: 'operation' }>, 'userId'>;
+
 export type Input =
   | { readonly type: 'edit'; readonly delta: Delta }
   | { readonly type: 'select'; readonly selection: Selection | undefined }
   | { readonly type: 'describe'; readonly data: Attributes | undefined }
-  | { readonly type: 'message'; readonly message: ServerMessage }
+  | { readonly type: 'message'; readonly message: SingleMessage }
   /** `briefly`: another connection follows at once, and the others are still there. */
   | { readonly type: 'disconnected'; readonly briefly?: boolean };
 
@@ -121,6 +129,7 @@ export function start(clientId: string): Sync {
     buffer: undefined,
     joined: false,
     sessionId: undefined,
+    number: undefined,
     role: undefined,
     color: undefined,
     presence: new Map(),
@@ -238,7 +247,7 @@ function send(sync: Sync, delta: Delta): Effect {
   };
 }
 
-function receive(sync: Sync, message: ServerMessage): Step {
+function receive(sync: Sync, message: SingleMessage): Step {
   switch (message.type) {
     case 'document_state':
       return join(sync, message);
@@ -282,11 +291,12 @@ function join(sync: Sync, state: State): Step {
   const presence = state.content
     ? new Map(state.presence.map((it) => [it.sessionId, it]))
     : sync.presence;
-  const { sessionId, role, color } = state;
+  const { sessionId, number, role, color } = state;
   const joined: Sync = {
     ...sync,
     joined: true,
     sessionId,
+    number,
     role,
     color,
     presence,
@@ -371,6 +381,31 @@ function remote(sync: Sync, revision: number, delta: Delta, session: string | un
     selection: sync.selection && moveSelection(sync.selection, change),
   };
   return [moved, [{ type: 'change', delta: change, source: 'remote' }, { type: 'presence' }]];
+}
+
+/**
+ * The messages that a message stands for: one for each of the changes that are told together. They are taken one by
+ * one, so that whoever hears of a change finds the document as that change left it, and may edit it.
+ */
+export function apart(sync: Sync, message: ServerMessage): readonly SingleMessage[] {
+  if (message.type !== 'operations') return [message];
+  const sessions = new Map<number | string, string>();
+  for (const { number, sessionId } of sync.presence.values()) {
+    if (number !== undefined) sessions.set(number, sessionId);
+  }
+  return message.changes.map(([author, seq, ...ops], index) => {
+    const revision = message.revision + index;
+    if (author === sync.number && seq > 0) return { type: 'ack', seq, revision };
+    const sessionId = sessions.get(author);
+    const operation = { ops: ops.map(operationOf) };
+    return { type: 'operation', revision, operation, ...(sessionId ? { sessionId } : {}) };
+  });
+}
+
+function operationOf(op: number | string | Op): Op {
+  if (typeof op === 'string') return { insert: op };
+  if (typeof op === 'number') return op > 0 ? { retain: op } : { delete: -op };
+  return op;
 }
 
 /** The server merged the inflight by another way; `operation` leads from content ∘ inflight to its head. */

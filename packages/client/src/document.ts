@@ -2,6 +2,7 @@
 import type { Attributes } from './attributes.js';
 import type { CarrierName, SocketConstructor } from './carrier.js';
 import {
+  apart,
   document,
   type Effect,
   hasPending,
@@ -76,6 +77,7 @@ export class MotetDocument extends Emitter<Events> {
   private connection: Status['connection'] = 'closed';
   private reason: FatalReason | undefined;
   private lastStatus = '';
+  private presenceMoved = false;
   private opening: Promise<void> | undefined;
   private destroyed = false;
 
@@ -212,7 +214,7 @@ export class MotetDocument extends Emitter<Events> {
   }
 
   private receive(message: ServerMessage): void {
-    this.take({ type: 'message', message });
+    for (const one of apart(this.sync, message)) this.take({ type: 'message', message: one });
   }
 
   private take(input: Input): void {
@@ -241,7 +243,8 @@ export class MotetDocument extends Emitter<Events> {
         this.emit('acknowledged', { revision: effect.revision });
         break;
       case 'presence':
-        this.emit('presence', this.presence);
+        // Many changes may arrive at once, and whoever shows the others draws them once.
+        this.presenceMoved = true;
         break;
       case 'role':
         if (this.sync.role) this.emit('role', this.sync.role);
@@ -279,6 +282,10 @@ export class MotetDocument extends Emitter<Events> {
   }
 
   private tell(): void {
+    if (this.presenceMoved) {
+      this.presenceMoved = false;
+      this.emit('presence', this.presence);
+    }
     const { status } = this;
     const key = JSON.stringify(status);
     if (key === this.lastStatus) return;

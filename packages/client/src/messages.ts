@@ -1,7 +1,7 @@
 /** What travels between client and server: docs/protocol.md of the project. */
 
 import type { Attributes } from './attributes.js';
-import type { Delta } from './delta.js';
+import type { Delta, Op } from './delta.js';
 
 export type Role = 'owner' | 'editor' | 'commenter' | 'viewer';
 
@@ -14,6 +14,8 @@ export interface Selection {
 /** What others see of a session. */
 export interface Presence {
   readonly sessionId: string;
+  /** Stands for the session in `operations`. */
+  readonly number?: number;
   readonly userId: string;
   readonly name: string;
   /** 0 to 15. */
@@ -26,6 +28,16 @@ export interface Presence {
 interface Wire {
   readonly ops: Delta;
 }
+
+/**
+ * A change of `operations`: the number of its session, or the id of a user; the number that its client gave it; and
+ * its operations, where a text is inserted, a number retained, a negative number deleted, and an object is one of a delta.
+ */
+export type BatchedChange = readonly [
+  author: number | string,
+  seq: number,
+  ...ops: (number | string | Op)[],
+];
 
 export type ClientMessage =
   | { readonly type: 'auth'; readonly token: string }
@@ -50,6 +62,7 @@ export type ServerMessage =
       readonly revision: number;
       readonly content?: Wire;
       readonly sessionId: string;
+      readonly number?: number;
       readonly lastSeq: number;
       readonly role: Role;
       readonly color: number;
@@ -62,6 +75,12 @@ export type ServerMessage =
       readonly userId: string;
       readonly sessionId?: string;
       readonly operation: Wire;
+    }
+  | {
+      readonly type: 'operations';
+      /** Of the first. */
+      readonly revision: number;
+      readonly changes: readonly BatchedChange[];
     }
   | {
       readonly type: 'reconciled';

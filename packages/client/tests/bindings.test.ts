@@ -133,3 +133,42 @@ test('a textarea edits, follows others, and keeps its selection', async () => {
   unbind();
   await doc.destroy();
 });
+
+test('of changes that arrive together each is heard in the document that it led to', async () => {
+  const { doc, say, sent } = open('hello');
+  await vi.waitFor(() => {
+    say({ type: 'pong' });
+    expect(doc.loaded).toBe(true);
+  });
+  const heard: unknown[] = [];
+  const drawn: number[] = [];
+  doc.on('presence', () => drawn.push(doc.revision));
+  doc.on('change', ({ source }) => {
+    heard.push([source, doc.revision, doc.text]);
+    // Somebody who answers at once, as an editor that numbers a list would.
+    if (doc.revision === 2 && source === 'remote') {
+      doc.edit([{ retain: doc.text.length }, { insert: '?' }]);
+    }
+  });
+  say({
+    type: 'operations',
+    revision: 2,
+    changes: [
+      [7, 1, '> '],
+      [8, 1, 7, ' world'],
+      ['u', 0, 1, -1, { insert: '-', attributes: { bold: true } }],
+    ],
+  });
+  expect(heard).toEqual([
+    ['remote', 2, '> hello'],
+    ['local', 2, '> hello?'],
+    ['remote', 3, '> hello world?'],
+    ['remote', 4, '>-hello world?'],
+  ]);
+  expect(sent()).toMatchObject([
+    { revision: 2, operation: { ops: [{ retain: 7 }, { insert: '?' }] } },
+  ]);
+  // Whoever shows the others draws them once.
+  expect(drawn).toEqual([4]);
+  await doc.destroy();
+});

@@ -22,7 +22,7 @@ function fetchFromTest(url: URL, init: RequestInit): Promise<Response> {
   const headers = new Headers(init.headers);
   if (init.method !== 'POST') {
     expect(url.href).toBe(
-      'https://example.com/app/api/v1/documents/d/events?clientId=c&revision=3',
+      'https://example.com/app/api/v1/documents/d/events?clientId=c&batches=true&revision=3',
     );
     expect(headers.get('authorization')).toBe('Bearer first');
     const body = new ReadableStream<Uint8Array>({

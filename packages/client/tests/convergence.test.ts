@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { document, restore, type Sync, save, start, step, waiting } from '../src/core.js';
+import { apart, document, restore, type Sync, save, start, step, waiting } from '../src/core.js';
 import { compose, type Delta, text } from '../src/delta.js';
 import type { ClientMessage, ServerMessage } from '../src/messages.js';
 import { generator, randomEdit } from './support/random.js';
@@ -18,6 +18,8 @@ class Client {
   constructor(
     readonly server: DummyServer,
     readonly id: string,
+    /** It takes changes together. */
+    readonly batches: boolean,
   ) {
     this.sync = start(id);
   }
@@ -54,7 +56,11 @@ class Client {
   /** Delivers at most so many messages, each way. */
   deliver(count: number): void {
     for (const message of this.toServer.splice(0, count)) this.server.receive(this.id, message);
-    for (const message of this.toClient.splice(0, count)) this.take({ type: 'message', message });
+    const told = this.toClient.splice(0, count);
+    const messages = this.batches ? this.server.together(told, this.id) : told;
+    for (const message of messages) {
+      for (const one of apart(this.sync, message)) this.take({ type: 'message', message: one });
+    }
   }
 
   edit(random: () => number): void {
@@ -78,7 +84,7 @@ function run(seed: number): void {
   const server = new DummyServer();
   const clients = Array.from(
     { length: 2 + Math.floor(random() * 4) },
-    (_, n) => new Client(server, `c${n}`),
+    (_, n) => new Client(server, `c${n}`, n % 2 === 0),
   );
   // Now and then something is refused, for no reason that a client could know.
   server.refuse = () => (random() < 0.03 ? 'document_too_large' : undefined);

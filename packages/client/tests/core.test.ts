@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  apart,
   document,
   type Effect,
   localPresence,
@@ -39,7 +40,9 @@ class Client {
 
   /** Takes the messages that have arrived. */
   hear(count = this.inbox.length): this {
-    for (const message of this.inbox.splice(0, count)) this.take({ type: 'message', message });
+    for (const message of this.inbox.splice(0, count)) {
+      for (const one of apart(this.sync, message)) this.take({ type: 'message', message: one });
+    }
     return this;
   }
 

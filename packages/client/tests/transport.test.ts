@@ -96,7 +96,9 @@ afterEach(async () => {
 
 test('authenticates in a message, never in the address', async () => {
   const socket = await connected();
-  expect(socket.url).toMatch(/^wss:\/\/example\.com\/collab\/d\?clientId=[0-9a-f]{32}$/);
+  expect(socket.url).toMatch(
+    /^wss:\/\/example\.com\/collab\/d\?clientId=[0-9a-f]{32}&batches=true$/,
+  );
   expect(socket.sent).toEqual([{ type: 'auth', token: 'a token' }]);
 });
 

@@ -27,6 +27,8 @@ pub(crate) struct Ot {
 struct Client {
     /// The latest that it was sent.
     revision: u64,
+    /// What stands for it in changes.
+    number: u64,
     /// Where the next edit goes, modulo the document's length.
     random: u64,
 }
@@ -41,6 +43,7 @@ impl Ot {
     pub(crate) fn new(documents: Vec<Document>, clients: usize, length: u64) -> Self {
         let client = |index| Client {
             revision: 0,
+            number: 0,
             random: index as u64 * 7_919 + 1,
         };
         Self {
@@ -56,7 +59,7 @@ impl Ot {
 impl Dialect for Ot {
     fn path(&self, client: usize) -> String {
         let Document { name, token } = &self.documents[client % self.documents.len()];
-        format!("/collab/{name}?token={token}")
+        format!("/collab/{name}?token={token}&batches=true")
     }
 
     fn open(&mut self, _: usize, _: &mut Vec<u8>) -> anyhow::Result<()> {
@@ -114,10 +117,19 @@ impl Dialect for Ot {
         _: &mut Vec<u8>,
         hear: &mut dyn FnMut(Heard),
     ) -> anyhow::Result<()> {
-        let latest = &mut self.clients[client].revision;
+        let Client {
+            revision: latest,
+            number: own,
+            ..
+        } = &mut self.clients[client];
         for at in self.types.find_iter(message) {
             let rest = &message[at + TYPE.len()..];
-            if let Some(rest) = rest.strip_prefix(br#"operation","revision":"#) {
+            if let Some(rest) = rest.strip_prefix(br#"operations","revision":"#) {
+                let revision = number(rest)?;
+                let changes = &rest[find(rest, br#""changes":["#)?..];
+                let count = read_changes(changes, *own, revision, hear)?;
+                *latest = revision + count - 1;
+            } else if let Some(rest) = rest.strip_prefix(br#"operation","revision":"#) {
                 *latest = number(rest)?;
                 hear(Heard::Change { revision: *latest });
             } else if let Some(rest) = rest
@@ -131,6 +143,7 @@ impl Dialect for Ot {
                 });
             } else if rest.starts_with(b"document_state") {
                 *latest = revision(rest)?;
+                *own = number(&rest[find(rest, br#""number":"#)?..])?;
                 hear(Heard::Joined { revision: *latest });
             } else if rest.starts_with(b"presence_update") {
                 let end = self.types.find(rest).unwrap_or(rest.len());
@@ -161,6 +174,11 @@ impl Dialect for Ot {
                 match message["type"].as_str() {
                     Some("document_state") => apply(&mut text, &message["content"])?,
                     Some("operation") => apply(&mut text, &message["operation"])?,
+                    Some("operations") => {
+                        for change in message["changes"].as_array().context("no changes")? {
+                            apply(&mut text, &delta(change)?)?;
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -171,9 +189,54 @@ impl Dialect for Ot {
 
 /// The number of the field `revision`, which is near the front.
 fn revision(message: &[u8]) -> anyhow::Result<u64> {
-    let field = br#""revision":"#;
-    let at = memchr::memmem::find(message, field).context("there is no revision")?;
-    number(&message[at + field.len()..])
+    number(&message[find(message, br#""revision":"#)?..])
+}
+
+/// The place behind a field's name.
+fn find(message: &[u8], field: &[u8]) -> anyhow::Result<usize> {
+    let at = memchr::memmem::find(message, field);
+    let at = at.with_context(|| format!("there is no {}", String::from_utf8_lossy(field)))?;
+    Ok(at + field.len())
+}
+
+/// Tells the changes of `operations` and returns how many there are. What is typed here has no bracket in it.
+fn read_changes(
+    mut changes: &[u8],
+    own: u64,
+    first: u64,
+    hear: &mut dyn FnMut(Heard),
+) -> anyhow::Result<u64> {
+    let mut revision = first;
+    while let Some(change) = changes.strip_prefix(b"[") {
+        let end = memchr::memchr(b']', change).context("a change has an end")?;
+        // Who is no session of this document is somebody else.
+        let author = number(change).ok();
+        if author == Some(own) {
+            let comma = memchr::memchr(b',', change).context("a change has a number")?;
+            let nth = number(&change[comma + 1..])?
+                .checked_sub(1)
+                .context("seq 0")?;
+            hear(Heard::Acknowledged { nth, revision });
+        } else {
+            hear(Heard::Change { revision });
+        }
+        revision += 1;
+        changes = &change[end + 1..];
+        changes = changes.strip_prefix(b",").unwrap_or(changes);
+    }
+    anyhow::ensure!(changes.starts_with(b"]"), "the changes have no end");
+    Ok(revision - first)
+}
+
+/// A change of `operations` as a delta.
+fn delta(change: &Value) -> anyhow::Result<Value> {
+    let change = change.as_array().context("a change is a list")?;
+    let operations = change.iter().skip(2).map(|operation| match operation {
+        Value::String(_) => serde_json::json!({ "insert": operation }),
+        Value::Number(_) => serde_json::json!({ "retain": operation }),
+        other => other.clone(),
+    });
+    Ok(serde_json::json!({ "ops": operations.collect::<Vec<_>>() }))
 }
 
 /// Applies a delta without deletions.
@@ -239,9 +302,17 @@ mod tests {
     #[test]
     fn edits_are_recognised_in_frames() {
         let mut ot = clients();
-        let state =
-            r#"{"type":"document_state","documentId":"d","revision":7,"content":{"ops":[]}}"#;
+        let state = r#"{"type":"document_state","documentId":"d","revision":7,"content":{"ops":[]},"number":3}"#;
         assert_eq!(hear(&mut ot, state), [Heard::Joined { revision: 7 }]);
+        let frame = r#"{"type":"operations","revision":8,"changes":[[4,2,7,"x"],["some user",0],[1,5,"x"]]}"#;
+        ot.clients[0].number = 1;
+        let acknowledged = Heard::Acknowledged {
+            nth: 4,
+            revision: 10,
+        };
+        let change = |revision| Heard::Change { revision };
+        assert_eq!(hear(&mut ot, frame), [change(8), change(9), acknowledged]);
+        assert_eq!(ot.clients[0].revision, 10);
         let frame = r#"[{"type":"operation","revision":8,"userId":"u","sessionId":"s","operation":{"ops":[{"insert":"x"}]}},{"type":"ack","seq":3,"revision":9},{"type":"pong"}]"#;
         let acknowledged = Heard::Acknowledged {
             nth: 2,
@@ -271,8 +342,9 @@ mod tests {
         let messages = [
             r#"{"type":"document_state","revision":1,"content":{"ops":[{"insert":"ac"}]}}"#,
             r#"[{"type":"operation","revision":2,"operation":{"ops":[{"retain":1},{"insert":"b"}]}},{"type":"pong"}]"#,
+            r#"{"type":"operations","revision":3,"changes":[[1,5,3,"d"],[2,7,4,"e"]]}"#,
         ];
         let messages: Vec<_> = messages.map(|it| it.as_bytes().to_vec()).into();
-        assert_eq!(ot.text(&messages).unwrap(), "abc");
+        assert_eq!(ot.text(&messages).unwrap(), "abcde");
     }
 }

@@ -1,6 +1,6 @@
 //! What the document says.
 
-use motet_ot::{Delta, Operation};
+use motet_ot::{Attributes, Delta, Insert, Operation, Text};
 use serde_json::{Map, Value as Json};
 
 use super::{Replica, delta::Active, nodes::Branch};
@@ -190,27 +190,30 @@ impl Replica {
     }
 
     fn delta_of(&self, seq: SeqId) -> Delta {
-        let mut delta = Delta::new();
-        self.formatted(seq, |run, active| {
-            let attributes = self.attributes(active);
-            self.inserts(run, |insert| {
-                let attributes = attributes.clone();
-                delta.push(Operation::Insert { insert, attributes });
-            });
-        });
-        delta
-    }
-
-    /// Shows each visible run with the formats that hold there.
-    fn formatted(&self, seq: SeqId, mut show: impl FnMut(&Run, &[Active])) {
-        let mut active: Vec<Active> = Vec::new();
-        self.for_each(seq, |run| {
-            if run.kind() != RunKind::Format {
-                show(run, &active);
-                return;
+        let (mut delta, mut active) = (Delta::new(), Vec::new());
+        // Gathered over runs: one that was typed all over has many short ones.
+        let (mut text, mut attributes) = (String::new(), Attributes::new());
+        self.for_each(seq, |run| match run.kind() {
+            RunKind::Narrow | RunKind::Wide => {
+                let wide = run.kind() == RunKind::Wide;
+                self.contents
+                    .read_text(wide, run.content, run.len, &mut text);
             }
-            self.pass_format(run, &mut active);
+            RunKind::Format => {
+                push_text(&mut delta, &mut text, &attributes);
+                self.pass_format(run, &mut active);
+                attributes = self.attributes(&active);
+            }
+            _ => {
+                push_text(&mut delta, &mut text, &attributes);
+                self.inserts(run, |insert| {
+                    let attributes = attributes.clone();
+                    delta.push(Operation::Insert { insert, attributes });
+                });
+            }
         });
+        push_text(&mut delta, &mut text, &attributes);
+        delta
     }
 
     /// Goes on behind a format.
@@ -377,6 +380,16 @@ impl Replica {
             ends.iter().rev().for_each(|end| xml.push_str(end));
         }
         xml
+    }
+}
+
+/// Moves the text that was gathered behind a document.
+fn push_text(delta: &mut Delta, text: &mut String, attributes: &Attributes) {
+    if !text.is_empty() {
+        delta.push(Operation::Insert {
+            insert: Insert::Text(Text::new(std::mem::take(text))),
+            attributes: attributes.clone(),
+        });
     }
 }
 

@@ -409,10 +409,13 @@ impl Contents {
             let chars = char::decode_utf16(units);
             out.extend(chars.map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)));
         } else {
-            let bytes = &self.narrow[range];
-            match std::str::from_utf8(bytes) {
-                Ok(text) if text.is_ascii() => out.push_str(text),
-                _ => out.extend(bytes.iter().map(|byte| char::from(*byte))),
+            match &self.narrow[range] {
+                // Most runs of a text that was typed all over.
+                [byte] => out.push(char::from(*byte)),
+                bytes => match std::str::from_utf8(bytes) {
+                    Ok(text) if text.is_ascii() => out.push_str(text),
+                    _ => out.extend(bytes.iter().map(|byte| char::from(*byte))),
+                },
             }
         }
     }

@@ -77,6 +77,8 @@ pub(crate) struct Session {
     pub(crate) client_id: ClientId,
     pub(crate) dialect: Dialect,
     pub(crate) delivery: Delivery,
+    /// Stands for it as long as the document is open; 0 for one on another node.
+    pub(crate) number: u32,
     pub(crate) color: u8,
     /// The cursor, and the revision that its positions count in.
     selection: Option<(Selection, Revision)>,
@@ -116,6 +118,7 @@ impl Session {
             client_id,
             dialect,
             delivery,
+            number: 0,
             color,
             selection: None,
             data: None,
@@ -176,8 +179,8 @@ impl Session {
         let Some((selection, revision)) = self.selection else {
             return;
         };
-        self.selection = window.after(revision).map(|changes| {
-            let moved = changes.fold(selection, |at, change| at.transform(&change.delta));
+        self.selection = window.passed_after(revision).map(|passed| {
+            let moved = passed.fold(selection, Selection::transform);
             (moved, window.head())
         });
         if self.selection.is_none() && self.is_here() {
@@ -188,6 +191,7 @@ impl Session {
     fn presence(&self, session: SessionId) -> Presence {
         Presence {
             session,
+            number: self.is_here().then_some(self.number),
             user: self.member.user,
             name: Arc::clone(&self.member.name),
             color: self.color,
@@ -201,10 +205,14 @@ impl Session {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
+    /// The number that the latest session got.
+    number: u32,
     /// Were announced, and are gone.
     left: Vec<SessionId>,
     /// Some session is not `Told::Current`, or some have left.
     untold: bool,
+    /// Of those whom the others know somebody has moved or changed.
+    moved: bool,
     /// Which session answers for a Yjs client.
     owners: HashMap<Client, SessionId>,
     /// The Yjs clients that stand for sessions of positions.
@@ -265,7 +273,7 @@ impl Sessions {
             .map(|(id, _)| *id)
     }
 
-    /// Adds a session and returns its colour.
+    /// Adds a session and returns its number and its colour.
     pub(crate) fn join(
         &mut self,
         id: SessionId,
@@ -273,7 +281,7 @@ impl Sessions {
         client_id: ClientId,
         (dialect, delivery): (Dialect, Delivery),
         now_ms: u64,
-    ) -> u8 {
+    ) -> (u32, u8) {
         self.expire_nodes(now_ms);
         // Its id is its own, whatever another node says.
         self.leave(id);
@@ -284,10 +292,12 @@ impl Sessions {
             }
             Dialect::Yjs => self.yjs += 1,
         }
-        let session = Session::new(member, client_id, (dialect, delivery), color, now_ms);
+        self.number += 1;
+        let mut session = Session::new(member, client_id, (dialect, delivery), color, now_ms);
+        session.number = self.number;
         self.sessions.insert(id, session);
         (self.untold, self.nodes.stale) = (true, true);
-        color
+        (self.number, color)
     }
 
     /// Nobody is shown the session, which has just joined.
@@ -372,6 +382,13 @@ impl Sessions {
         }
     }
 
+    /// Moves all cursors on to the window's head.
+    pub(crate) fn advance(&mut self, window: &Window) {
+        for session in self.sessions.values_mut() {
+            session.advance(window);
+        }
+    }
+
     /// Sets the cursor, counted in the document at the window's head.
     pub(crate) fn select(
         &mut self,
@@ -382,6 +399,7 @@ impl Sessions {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.selection = selection.map(|selection| (selection, revision));
             session.changed();
+            self.moved |= session.told == Told::Stale;
             (self.untold, self.nodes.stale) = (true, true);
         }
     }
@@ -390,6 +408,7 @@ impl Sessions {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.data = data;
             session.changed();
+            self.moved |= session.told == Told::Stale;
             (self.untold, self.nodes.stale) = (true, true);
         }
     }

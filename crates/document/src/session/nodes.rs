@@ -16,7 +16,7 @@ use std::{
 use motet_crdt::Client;
 use motet_model::{ClientId, NodeId, Revision, SessionId, limits};
 
-use super::{Abroad, Delivery, Dialect, Session, Sessions};
+use super::{Abroad, Delivery, Dialect, Session, Sessions, Told};
 use crate::{
     Access, Member, Report, Selection,
     awareness::{self, Said},
@@ -363,6 +363,7 @@ impl Sessions {
         if !is_same || before != (session.selection, session.present) {
             session.stale();
         }
+        self.moved |= session.told == Told::Stale;
         self.untold = true;
         if !entry.present {
             self.give_up(id);
@@ -512,7 +513,7 @@ impl Sessions {
             session.count = abroad.count;
             session.selection = at_head((selection, revision), window, content);
             session.stale();
-            self.untold = true;
+            (self.untold, self.moved) = (true, true);
         }
     }
 
@@ -584,8 +585,8 @@ fn at_head(
     window: &Window,
     content: &Content,
 ) -> Option<(Selection, Revision)> {
-    let passed = window.after(revision)?;
-    let moved = passed.fold(selection, |at, entry| at.transform(&entry.delta));
+    let passed = window.passed_after(revision)?;
+    let moved = passed.fold(selection, Selection::transform);
     let is_inside = moved.anchor.max(moved.head) <= content.text().len_utf16();
     is_inside.then_some((moved, window.head()))
 }

@@ -79,6 +79,7 @@ impl Sessions {
             session.count += 1;
             self.owners.insert(client, id);
             self.fresh.insert(client);
+            self.moved |= known.is_some();
             (self.untold, self.nodes.stale) = (true, true);
             news.push(client);
         }

@@ -31,15 +31,26 @@ impl Sessions {
         presence::interval_ms(self.sessions.len())
     }
 
+    /// When there may be the next update.
+    fn update_due_ms(&self) -> u64 {
+        let wait_ms = if self.moved {
+            self.interval_ms()
+        } else {
+            presence::arrivals_interval_ms(self.sessions.len())
+        };
+        self.updated_ms + wait_ms
+    }
+
     /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
     pub(crate) fn due_ms(&self, head: Revision) -> Option<u64> {
         if self.len() == 0 {
             return None;
         }
         let expiry_ms = self.expired_ms + presence::EXPIRY_INTERVAL_MS;
-        let update_ms = self.updated_ms + self.interval_ms();
-        Some(if self.untold || self.nodes.has_reached(head) {
-            expiry_ms.min(update_ms)
+        Some(if self.nodes.has_reached(head) {
+            expiry_ms.min(self.updated_ms + self.interval_ms())
+        } else if self.untold {
+            expiry_ms.min(self.update_due_ms())
         } else {
             expiry_ms
         })
@@ -58,11 +69,11 @@ impl Sessions {
             self.expire_nodes(now_ms);
         }
         self.reach(window, content);
-        if !self.untold || now_ms < self.updated_ms + self.interval_ms() {
+        if !self.untold || now_ms < self.update_due_ms() {
             return None;
         }
         self.updated_ms = now_ms;
-        self.untold = false;
+        (self.untold, self.moved) = (false, false);
         let mut update = PresenceUpdate::default();
         (update.left, update.awareness) = self.take_left(now_ms);
         for client in std::mem::take(&mut self.fresh) {

@@ -343,7 +343,12 @@ impl Net {
         for n in 0..self.nodes.len() {
             self.read(n);
         }
-        let all = |it: &BTreeMap<SessionId, Presence>| it.values().cloned().collect::<Vec<_>>();
+        // Each node has numbers of its own.
+        let unnumbered = |it: &Presence| Presence {
+            number: None,
+            ..it.clone()
+        };
+        let all = |it: &BTreeMap<SessionId, Presence>| it.values().map(unnumbered).collect();
         let mut same: Option<Vec<Presence>> = None;
         let mut states: BTreeMap<u64, String> = BTreeMap::new();
         for id in &ids {
@@ -365,7 +370,7 @@ impl Net {
                     assert_eq!(first, &told, "{client} is the same for all");
                 }
             } else {
-                let seen = all(&peer.seen);
+                let seen: Vec<_> = all(&peer.seen);
                 let expected: Vec<SessionId> = ids.iter().map(|it| session(*it)).collect();
                 let sessions: Vec<SessionId> = seen.iter().map(|it| it.session).collect();
                 assert_eq!(sessions, expected, "whom {id} sees");

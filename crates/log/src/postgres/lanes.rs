@@ -73,13 +73,14 @@ const APPEND: &str = "
     SELECT id, base + 1, last, record FROM asked JOIN moved USING (id)
     RETURNING document";
 
-/// What those have to know that did not succeed. Without a record none is found.
+/// What those have to know that did not succeed: also whether theirs or another record is in its place. Without a
+/// record none is looked for, and where appends were put together none is there.
 const LOOK: &str = "
     SELECT asked.id, document.head, document.deleted, (
         SELECT append.record = asked.record FROM log_appends AS append
-        WHERE append.document = asked.id AND append.last = asked.last
+        WHERE append.document = asked.id AND append.last = asked.last AND append.first = asked.first
     )
-    FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS asked (id, last, record)
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[]) AS asked (id, first, last, record)
     LEFT JOIN LATERAL (
         SELECT * FROM log_documents WHERE log_documents.id = asked.id LIMIT 1
     ) AS document ON true";
@@ -284,12 +285,17 @@ impl Lane {
                 continue;
             };
             let last = append.place.last;
+            let head = head.map_or(Revision::ZERO, revision);
             append.answer(if written == Some(true) {
                 Ok(last)
             } else if deleted == Some(true) {
                 Err(LogError::Deleted { id })
+            } else if again && written.is_none() && head >= last {
+                // It may have been put together with others since.
+                Err(LogError::Unknown {
+                    detail: "there is no record in its place".to_owned(),
+                })
             } else {
-                let head = head.map_or(Revision::ZERO, revision);
                 Err(LogError::Conflict { head })
             });
         }
@@ -344,9 +350,11 @@ fn append_query(batch: &Batch, tells: bool) -> Query<'_, Postgres, PgArguments> 
 }
 
 fn look_query(batch: &Batch, again: bool) -> Query<'_, Postgres, PgArguments> {
+    let firsts = batch.values().map(|it| stored(it.place.first));
     let records = if again { records(batch) } else { Vec::new() };
     sqlx::query(LOOK)
         .bind(batch.keys().map(|id| uuid(*id)).collect::<Vec<_>>())
+        .bind(firsts.collect::<Vec<_>>())
         .bind(lasts(batch))
         .bind(records)
 }

@@ -1,5 +1,6 @@
 //! The store of several nodes: a PostgreSQL database.
 
+mod compaction;
 mod failure;
 mod lanes;
 mod outbox;
@@ -30,8 +31,9 @@ const LARGE_TIMEOUT: Duration = Duration::from_secs(60);
 const HEADS_MAX: usize = 4_096;
 /// Most rows that are deleted at a time.
 const DELETE_ROWS_MAX: i64 = 10_000;
-/// About the smallest record: a page has no more rows than this allows.
-const RECORD_BYTES_MIN: usize = 128;
+/// About what a small change takes that is read: a page has no more of them than this allows, however small their
+/// records are.
+const CHANGE_BYTES: i64 = 128;
 
 /// How a [`PostgresLog`] uses its server.
 #[derive(Clone, Debug)]
@@ -168,7 +170,7 @@ impl DocumentLog for PostgresLog {
             first: base.next(),
             last: base.plus(changes.len() as u64),
         };
-        let record = codec::encode_changes(place, &changes);
+        let record = codec::encode_append(place, changes).await?;
         let head = self.lanes.append(place, record).await?;
         if self.outbox.changes {
             self.left.tell(id);
@@ -207,22 +209,23 @@ impl DocumentLog for PostgresLog {
         after: Revision,
         bytes_max: usize,
     ) -> Result<Vec<Change>, LogError> {
-        let rows_max = count(bytes_max / RECORD_BYTES_MIN).saturating_add(1);
+        let rows_max = (count(bytes_max) / CHANGE_BYTES).saturating_add(1);
         let bytes = count(bytes_max.max(1));
         let select = || {
             let query = sqlx::query(
                 "SELECT document.deleted, document.head, append.first, append.last, append.record
                  FROM log_documents AS document LEFT JOIN LATERAL (
-                     SELECT *, sum(octet_length(record)) OVER (ORDER BY last) - octet_length(record) AS before
+                     SELECT *, sum(weight) OVER (ORDER BY last) - weight AS before
                      FROM (
-                         SELECT * FROM log_appends
+                         SELECT *, greatest(octet_length(record), (last - first + 1) * $5) AS weight
+                         FROM log_appends
                          WHERE document = $1 AND last > $2 ORDER BY last LIMIT $3
                      ) AS next
                  ) AS append ON append.before < $4
                  WHERE document.id = $1",
             );
             let query = query.bind(uuid(id)).bind(stored(after));
-            query.bind(rows_max).bind(bytes)
+            query.bind(rows_max).bind(bytes).bind(CHANGE_BYTES)
         };
         let rows = self.pool.ask(self.answer_timeout, select).await;
         let rows = rows.map_err(Failure::unavailable)?;
@@ -240,14 +243,16 @@ impl DocumentLog for PostgresLog {
         }
         records.sort_unstable_by_key(|(last, ..)| *last);
         let mut page = Page::new(id, after, bytes_max);
-        let mut read = 0;
+        let mut read = 0_i64;
         for (last, first, record) in records {
-            read += record.len();
+            let changes = stored(last) - stored(first) + 1;
+            let weight = count(record.len()).max(changes.saturating_mul(CHANGE_BYTES));
+            read = read.saturating_add(weight);
             if !page.add(first, last, &Bytes::copy_from_slice(record))? {
                 return Ok(page.cut());
             }
         }
-        if count(read) >= bytes || count(rows.len()) >= rows_max {
+        if read >= bytes || count(rows.len()) >= rows_max {
             return Ok(page.cut());
         }
         page.end(head)
@@ -282,7 +287,11 @@ impl DocumentLog for PostgresLog {
             first: at,
             last: at,
         };
-        let state = codec::decode_checkpoint(place, &Bytes::copy_from_slice(column(row, 2)?))?;
+        let record = Bytes::copy_from_slice(column(row, 2)?);
+        let record_bytes = record.len();
+        drop(rows);
+        let decode = move || codec::decode_checkpoint(place, &record);
+        let state = codec::work(record_bytes, decode).await??;
         Ok(Some(Checkpoint {
             revision: at,
             state,
@@ -294,12 +303,14 @@ impl DocumentLog for PostgresLog {
             revision: at,
             state,
         } = checkpoint;
+        let size_bytes = state.len();
         let place = Place {
             id,
             first: at,
             last: at,
         };
-        let record = codec::encode_checkpoint(place, &state);
+        let encode = move || codec::encode_checkpoint(place, &state);
+        let record = codec::work(size_bytes, encode).await?;
         let insert = || {
             // The lock keeps a deletion out, and lets appends pass.
             let query = sqlx::query(

@@ -17,8 +17,9 @@ use self::{
     writer::{Request, Writer},
 };
 use crate::{
-    DocumentList, DocumentLog, Listed, LogError,
+    Compact, Compacted, DocumentList, DocumentLog, Listed, LogError,
     codec::{self, Place},
+    compaction::Merge,
 };
 
 /// A log in a SQLite file.
@@ -142,7 +143,7 @@ impl DocumentLog for SqliteLog {
             last,
         };
         // Encoded here, beside the writer, which does nothing that others could do.
-        let record = codec::encode_changes(place, &changes);
+        let record = codec::encode_append(place, changes).await?;
         self.writer
             .ask(|reply| Request::Append {
                 place,
@@ -188,12 +189,14 @@ impl DocumentLog for SqliteLog {
 
     async fn put_checkpoint(&self, id: DocumentId, checkpoint: Checkpoint) -> Result<(), LogError> {
         let Checkpoint { revision, state } = checkpoint;
+        let size_bytes = state.len();
         let place = Place {
             id,
             first: revision,
             last: revision,
         };
-        let record = codec::encode_checkpoint(place, &state);
+        let encode = move || codec::encode_checkpoint(place, &state);
+        let record = codec::work(size_bytes, encode).await?;
         self.writer
             .ask(|reply| Request::Checkpoint {
                 place,
@@ -217,6 +220,48 @@ impl DocumentList for SqliteLog {
         self.readers
             .run(move |connection| reader::documents(connection, after, limit))
             .await
+    }
+}
+
+impl Compact for SqliteLog {
+    async fn loose(
+        &self,
+        after: Option<DocumentId>,
+        limit: u32,
+    ) -> Result<Vec<DocumentId>, LogError> {
+        self.readers
+            .run(move |connection| reader::loose(connection, after, limit))
+            .await
+    }
+
+    async fn compact(&self, id: DocumentId) -> Result<Compacted, LogError> {
+        // Read, unpacked and packed beside the writer.
+        let step = self
+            .readers
+            .run(move |connection| reader::step(connection, id))
+            .await?;
+        let Some(step) = step else {
+            return Ok(Compacted::default());
+        };
+        let saves = step.merge.as_ref().map(Merge::saves).unwrap_or_default();
+        let (merge, through) = (step.merge, step.through);
+        let done = self
+            .writer
+            .ask(|reply| Request::Compact {
+                id,
+                merge,
+                through,
+                reply,
+            })
+            .await?;
+        Ok(if done {
+            Compacted {
+                more: step.more,
+                ..saves
+            }
+        } else {
+            Compacted::default()
+        })
     }
 }
 

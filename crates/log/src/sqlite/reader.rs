@@ -12,6 +12,9 @@ use super::{Document, blob, document, revision, schema, stored, unavailable};
 use crate::{
     Listed, LogError,
     codec::{self, Place},
+    compaction::{
+        self, LOOSE_CHANGES_MIN, ROWS_MAX, Row, SMALL_BYTES_MAX, SMALL_CHANGES_MAX, Step,
+    },
     page::Page,
 };
 
@@ -174,5 +177,53 @@ pub(super) fn checkpoint(
         };
         let state = codec::decode_checkpoint(place, &blob(row, 1)?);
         Ok(state.map(|state| Some(Checkpoint { revision, state })))
+    })
+}
+
+pub(super) fn loose(
+    connection: &Connection,
+    after: Option<DocumentId>,
+    limit: u32,
+) -> Outcome<Vec<DocumentId>> {
+    let after = after.map(|id| id.to_bytes().to_vec()).unwrap_or_default();
+    let documents = connection
+        .prepare_cached(
+            "SELECT id FROM documents
+             WHERE id > ?1 AND head - compacted >= ?2 ORDER BY id LIMIT ?3",
+        )?
+        .query_map(params![after, LOOSE_CHANGES_MIN, limit], listed_id)?
+        .collect::<Result<_, _>>()?;
+    Ok(Ok(documents))
+}
+
+/// What is to be done next to take less room. `None`: nothing was written yet.
+pub(super) fn step(connection: &Connection, id: DocumentId) -> Outcome<Option<Step>> {
+    existing(connection, id, None, |found| {
+        let through: i64 = connection
+            .prepare_cached("SELECT compacted FROM documents WHERE number = ?1")?
+            .query_row([found.number], |row| row.get(0))?;
+        // Of large rows only the length is looked at.
+        let mut statement = connection.prepare_cached(
+            "SELECT first, last, CASE
+                 WHEN last - first + 1 < ?3 AND length(record) < ?4 THEN record
+             END FROM appends WHERE document = ?1 AND last >= ?2 ORDER BY last LIMIT ?5",
+        )?;
+        let bounds = params![
+            found.number,
+            through,
+            SMALL_CHANGES_MAX,
+            SMALL_BYTES_MAX,
+            ROWS_MAX
+        ];
+        let rows = statement.query_map(bounds, |row| {
+            let record: Option<Vec<u8>> = row.get(2)?;
+            Ok(Row {
+                first: revision(row.get(0)?),
+                last: revision(row.get(1)?),
+                record: record.map(Into::into),
+            })
+        })?;
+        let rows = rows.collect::<Result<_, _>>()?;
+        Ok(compaction::step(id, revision(through), rows).map(Some))
     })
 }

@@ -8,7 +8,8 @@ use super::unavailable;
 use crate::LogError;
 
 /// Each step leads from the version that is its index to the next one.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE documents (
         number  INTEGER PRIMARY KEY,
         id      BLOB    NOT NULL UNIQUE,
@@ -31,7 +32,12 @@ const STEPS: &[&str] = &["
         record   BLOB    NOT NULL,
         PRIMARY KEY (document, revision)
     ) STRICT, WITHOUT ROWID;
-"];
+    ",
+    "
+    -- As far as this small appends were put together.
+    ALTER TABLE documents ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0;
+    ",
+];
 
 /// How long a reader waits for a lock that only a checkpoint of the write-ahead log can hold.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Document, document, revision, stored, unavailable};
-use crate::{LogError, codec::Place, thinned};
+use crate::{LogError, codec::Place, compaction::Merge, thinned};
 
 /// Most requests that wait; who comes later waits to be let in.
 const QUEUE_REQUESTS_MAX: usize = 4_096;
@@ -34,6 +34,13 @@ pub(super) enum Request {
         id: DocumentId,
         reply: Reply<()>,
     },
+    /// A record in place of several; answered is whether they were still there.
+    Compact {
+        id: DocumentId,
+        merge: Option<Merge>,
+        through: Revision,
+        reply: Reply<bool>,
+    },
     /// Overwrite what was deleted, wherever it still is.
     Scrub {
         reply: Reply<()>,
@@ -44,6 +51,7 @@ pub(super) enum Request {
 enum Answer {
     Appended(Reply<Revision>, Result<Revision, LogError>),
     Done(Reply<()>, Result<(), LogError>),
+    Compacted(Reply<bool>, Result<bool, LogError>),
 }
 
 /// The handle of the writing thread, which ends when this is dropped, after all that was asked.
@@ -189,6 +197,17 @@ impl Store {
                     let result = check(&failure, || delete(connection, heads, id));
                     Answer::Done(reply, settle(result, &mut failure))
                 }
+                Request::Compact {
+                    id,
+                    merge,
+                    through,
+                    reply,
+                } => {
+                    let result = check(&failure, || {
+                        compact(connection, heads, id, merge.as_ref(), through)
+                    });
+                    Answer::Compacted(reply, settle(result, &mut failure))
+                }
                 Request::Scrub { .. } => unreachable!("it is done on its own"),
             };
             answers.push(answer);
@@ -252,6 +271,9 @@ impl Answer {
                 let _gone = reply.send(error.map_or(result, Err));
             }
             Self::Done(reply, result) => {
+                let _gone = reply.send(error.map_or(result, Err));
+            }
+            Self::Compacted(reply, result) => {
                 let _gone = reply.send(error.map_or(result, Err));
             }
         }
@@ -376,4 +398,51 @@ fn delete(connection: &Connection, heads: &mut Heads, id: DocumentId) -> Outcome
         },
     );
     Ok(Ok(()))
+}
+
+/// Replaces rows by one with the same changes, if they are still those that were read.
+fn compact(
+    connection: &Connection,
+    heads: &mut Heads,
+    id: DocumentId,
+    merge: Option<&Merge>,
+    through: Revision,
+) -> Outcome<bool> {
+    let found = find(connection, heads, id)?;
+    if found.deleted {
+        return Ok(Err(LogError::Deleted { id }));
+    }
+    if let Some(Merge {
+        place,
+        record,
+        rows,
+        ..
+    }) = merge
+    {
+        let (first, last) = (stored(place.first), stored(place.last));
+        let there: (i64, Option<i64>, Option<i64>) = connection
+            .prepare_cached(
+                "SELECT count(*), min(first), max(last) FROM appends
+                 WHERE document = ?1 AND last BETWEEN ?2 AND ?3",
+            )?
+            .query_row(params![found.number, first, last], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+        let read = i64::try_from(*rows).unwrap_or(i64::MAX);
+        if there != (read, Some(first), Some(last)) {
+            return Ok(Ok(false));
+        }
+        connection
+            .prepare_cached("DELETE FROM appends WHERE document = ?1 AND last BETWEEN ?2 AND ?3")?
+            .execute(params![found.number, first, last])?;
+        connection
+            .prepare_cached(
+                "INSERT INTO appends (document, last, first, record) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![found.number, last, first, record])?;
+    }
+    connection
+        .prepare_cached("UPDATE documents SET compacted = ?2 WHERE number = ?1")?
+        .execute(params![found.number, stored(through)])?;
+    Ok(Ok(true))
 }

@@ -60,6 +60,8 @@ pub enum ClientMessage {
         revision: Option<Revision>,
         /// With a revision: the client has a submission on it, and sends that next.
         pending: bool,
+        /// It takes `operations`.
+        batches: bool,
     },
     /// Leaves it.
     Leave,
@@ -108,6 +110,7 @@ struct Fields<'a> {
     seq: Option<u64>,
     revision: Option<Revision>,
     pending: Option<bool>,
+    batches: Option<bool>,
     #[serde(borrow)]
     operation: Option<&'a RawValue>,
     pos: Option<Number>,
@@ -266,6 +269,7 @@ fn understand(document: Option<DocumentId>, fields: Fields<'_>) -> Result<Client
                 .map_err(|error: motet_model::IdError| invalid(error.to_string()))?,
             revision: fields.revision.map(revision).transpose()?,
             pending: fields.pending.unwrap_or(false),
+            batches: fields.batches.unwrap_or(false),
         },
         "leave_document" => ClientMessage::Leave,
         "edit_operation" => ClientMessage::Edit {

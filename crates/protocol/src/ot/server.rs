@@ -14,7 +14,7 @@ use crate::ErrorCode;
 /// A message's JSON without the opening brace.
 pub type Body = Bytes;
 
-/// What the server can say, but for `operation`, which has [its own function](operation).
+/// What the server can say, but for `operation` and `operations`, which have functions of their own.
 #[derive(Debug, Serialize)]
 #[serde(
     tag = "type",
@@ -40,6 +40,8 @@ pub enum ServerMessage<'a> {
         last_seq: u64,
         /// What the session may do.
         role: &'a str,
+        /// What stands for the session in `operations`.
+        number: u32,
         /// The session's colour.
         color: u8,
         /// Who else is here.
@@ -110,6 +112,9 @@ pub enum ServerMessage<'a> {
 pub struct Cursor<'a> {
     /// The session.
     pub session_id: SessionId,
+    /// What stands for it in `operations`, if it is on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
     /// The account.
     pub user_id: UserId,
     /// The account's name.

@@ -8,9 +8,10 @@
 //! Other issuers' tokens (`issuers`), and whether the account may still come in.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -19,6 +20,7 @@ use jsonwebtoken::{Algorithm, Header, Validation};
 use motet_catalog::{Catalog, CatalogError};
 use motet_model::UserId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 use super::keys::{Keys, KeysError, PublicKeys};
 
@@ -33,11 +35,18 @@ pub(super) const LEEWAY_MS: u64 = 60_000;
 /// How often at most the keys are read again because one is not known.
 const REREAD_FOR_UNKNOWN_MS: u64 = 1_000;
 
+/// How many tokens are remembered whose signatures were verified: whoever comes back shows the same one for an hour.
+const VERIFIED_MAX: usize = 10_000;
+
+/// What valid tokens say, by their hashes: what is kept is good for nothing else.
+type Verified = HashMap<[u8; 32], Claims>;
+
 /// Signs and verifies access tokens.
 pub struct Tokens {
     /// None in tests, with keys that stay.
     catalog: Option<Catalog>,
     keys: RwLock<Arc<Keys>>,
+    verified: Mutex<Verified>,
     /// When a key was last looked for that is not known.
     sought_at_ms: AtomicU64,
     validation: Validation,
@@ -115,6 +124,7 @@ impl Tokens {
         Self {
             catalog,
             keys: RwLock::new(Arc::new(keys)),
+            verified: Mutex::default(),
             sought_at_ms: AtomicU64::new(0),
             validation,
         }
@@ -167,8 +177,39 @@ impl Tokens {
     ///
     /// `Invalid`, `UnknownKey`, `Expired`.
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
-        self.verify_inner(token, now_ms)
-            .unwrap_or(Err(TokenError::Invalid))
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let hash = Sha256::digest(token).into();
+        let known = self.verified().get(&hash).cloned();
+        // Its signature is good for as long as its key is; and it was issued in the past.
+        if let Some(claims) = known.filter(|claims| self.knows(&claims.key_id)) {
+            if claims.expires_at_ms <= now_ms {
+                return Err(TokenError::Expired);
+            }
+            return Ok(claims);
+        }
+        let claims = self.verify_inner(token, now_ms);
+        if let Some(Ok(claims)) = &claims {
+            self.remember(hash, claims.clone(), now_ms);
+        }
+        claims.unwrap_or(Err(TokenError::Invalid))
+    }
+
+    fn remember(&self, hash: [u8; 32], claims: Claims, now_ms: u64) {
+        let mut verified = self.verified();
+        if verified.len() >= VERIFIED_MAX {
+            verified.retain(|_, claims| claims.expires_at_ms > now_ms);
+        }
+        if verified.len() >= VERIFIED_MAX {
+            verified.clear();
+        }
+        verified.insert(hash, claims);
+    }
+
+    fn verified(&self) -> MutexGuard<'_, Verified> {
+        // The map is whole after every statement, so a panic elsewhere does not spoil it.
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The public keys, for whoever verifies tokens of this server.
@@ -257,6 +298,7 @@ impl Tokens {
             && let Some(keys) = Keys::read(catalog).await?
         {
             *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+            self.verified().clear();
         }
         Ok(())
     }

@@ -10,7 +10,11 @@ use motet_ot::{Decoded, Delta, Operation, Side};
 use motet_protocol::ErrorCode;
 use tokio::{sync::Notify, time::timeout};
 
-use super::{Collab, Joining, outbox::End, session::Session, session::Speech};
+use super::{
+    Collab, Joining,
+    outbox::End,
+    session::{Positions, Session, Speech},
+};
 use crate::auth::Principal;
 
 /// How long an edit may take. The one that takes longer may still be stored.
@@ -71,7 +75,7 @@ impl Collab {
         strict: bool,
     ) -> Result<Edited, EditError> {
         let wake = Arc::new(Notify::new());
-        let (start, speech) = (Start::Once(base), Speech::Ot { named: false });
+        let (start, speech) = (Start::Once(base), Speech::Ot(Positions::default()));
         let joining = Joining {
             principal,
             address: &Arc::from(""),
@@ -82,6 +86,7 @@ impl Collab {
             writer: Arc::clone(&wake),
             noted: false,
             gone: None,
+            as_of: None,
         };
         let session = self.join(joining).await.map_err(EditError::Refused)?;
         let mut follower = Follower {

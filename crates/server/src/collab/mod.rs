@@ -21,6 +21,7 @@ mod hints;
 mod indexing;
 mod live;
 mod outbox;
+mod pace;
 mod places;
 mod registry;
 mod room;
@@ -40,7 +41,7 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, Query, State, WebSocketUpgrade},
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response, Sse, sse::Event},
     routing::get,
@@ -70,7 +71,7 @@ pub use self::{
     live::{Affected, LiveSession},
 };
 use self::{
-    connection::{Dialect, EventStream, Opening, Uplinks},
+    connection::{Dialect, EventStream, Opening, Upgrade, Uplinks},
     live::{Live, access},
     outbox::{Feed, Outbox},
     places::Places,
@@ -95,10 +96,6 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often it is looked for what other nodes did not tell search.
 const INDEX_INTERVAL: Duration = Duration::from_secs(3_600);
-
-/// What is read from a WebSocket at once, and kept for it while it is idle. Larger frames are read in parts; the
-/// buffer is cleared before each read, so that a large one costs more than it saves.
-const READ_BUFFER_BYTES: usize = 4 * 1_024;
 
 /// How many submissions are reconciled at a time.
 const RECONCILING_MAX: usize = 2;
@@ -441,6 +438,11 @@ impl Collab {
         self.registry.shared().clock.now_ms()
     }
 
+    /// Counts changes of rights.
+    fn epoch(&self) -> u64 {
+        self.live.epoch()
+    }
+
     /// Who a bearer token's holder is.
     pub(crate) async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, ErrorCode> {
         let principal = self.authority.authenticate(token).await;
@@ -465,6 +467,7 @@ impl Collab {
             writer,
             noted,
             gone,
+            as_of,
         } = joining;
         let id = SessionId::new(self.now_ms(), entropy::bytes());
         let mut visit = None;
@@ -485,10 +488,13 @@ impl Collab {
                 span: None,
             });
         }
-        let epoch = self.live.epoch();
-        // Who it was when the connection began may be nobody any more.
-        let readmitted = Arc::new(self.readmit(principal).await?);
-        let principal = &readmitted;
+        let epoch = as_of.unwrap_or_else(|| self.live.epoch());
+        let principal = match as_of {
+            // Whatever has changed since then is asked for in the end.
+            Some(_) => principal,
+            // Who it was when the connection began may be nobody any more.
+            None => &Arc::new(self.readmit(principal).await?),
+        };
         let user = principal.user;
         let mut refuse = |code| {
             if let Some(visit) = &mut visit {
@@ -584,6 +590,8 @@ struct Joining<'a> {
     noted: bool,
     /// Whether the client has gone since it asked, where that is known.
     gone: Option<&'a AtomicBool>,
+    /// The epoch of [`Live`] before it was found out who it is, if that was done for this.
+    as_of: Option<u64>,
 }
 
 async fn close(room: &registry::RoomSender, code: ErrorCode) {
@@ -608,6 +616,8 @@ pub(crate) struct Parameters {
     revision: Option<String>,
     /// Whether the client has edits from before.
     pending: Option<String>,
+    /// Whether it takes `operations`, which are many changes in one message.
+    batches: Option<String>,
 }
 
 async fn connect(
@@ -615,7 +625,7 @@ async fn connect(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
     remote: Remote,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let token = parameters.token.or_else(|| bearer(&headers));
     accept(
@@ -636,7 +646,7 @@ async fn connect_document(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
     remote: Remote,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let opening = Opening::new(&document, &parameters, &headers, &remote);
     accept(collab, upgrade, Dialect::Ot, opening)
@@ -648,7 +658,7 @@ async fn connect_yjs(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
     remote: Remote,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let opening = Opening::new(&document, &parameters, &headers, &remote);
     accept(collab, upgrade, Dialect::YWebsocket, opening)
@@ -658,7 +668,7 @@ async fn connect_yjs(
 async fn connect_hocuspocus(
     State(collab): State<Arc<Collab>>,
     remote: Remote,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let opening = Opening {
         address: remote.address.to_string().into(),
@@ -707,27 +717,23 @@ fn opening(document: &str, parameters: &Parameters) -> Result<Opening, (ErrorCod
                 "revision is not a whole number".to_owned(),
             )
         })?;
-    let pending = parameters.pending.as_deref();
+    let says = |parameter: &Option<String>| matches!(parameter.as_deref(), Some("1" | "true"));
     let start = revision.map_or(Start::Text, |revision| Start::Revision {
         revision: Revision::new(revision),
-        pending: matches!(pending, Some("1" | "true")),
+        pending: says(&parameters.pending),
     });
     Ok(Opening {
         document: Some(document),
         client_id,
         start,
+        batches: says(&parameters.batches),
         ..Opening::default()
     })
 }
 
 /// Errors of a connection are told over the WebSocket: a browser cannot see an HTTP answer to it.
 /// While the server drains there is to be no connection at all, and load balancers do see the answer.
-fn accept(
-    collab: Arc<Collab>,
-    upgrade: WebSocketUpgrade,
-    dialect: Dialect,
-    opening: Opening,
-) -> Response {
+fn accept(collab: Arc<Collab>, upgrade: Upgrade, dialect: Dialect, opening: Opening) -> Response {
     if collab.registry.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
@@ -736,18 +742,10 @@ fn accept(
         Dialect::Ot => collab.settings.message_bytes_max,
         Dialect::YWebsocket | Dialect::Hocuspocus => collab.settings.update_bytes_max,
     };
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(message_bytes_max)
-        .max_frame_size(message_bytes_max)
-        .on_upgrade(move |socket| {
-            connections.track_future(connection::run(
-                connection::websocket(socket),
-                collab,
-                dialect,
-                opening,
-            ))
-        })
+    upgrade.answer(move |socket| {
+        let halves = socket.split(message_bytes_max);
+        connections.spawn(connection::run(halves, collab, dialect, opening));
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

@@ -10,7 +10,10 @@ use motet_model::{Revision, limits::OUTBOX_BYTES_MAX};
 use motet_protocol::ErrorCode;
 use tokio::sync::Notify;
 
-use super::visit::Visit;
+use super::{
+    pace::{Hold, Waiting},
+    visit::Visit,
+};
 
 /// The queue between a document and one session's writer.
 ///
@@ -41,6 +44,8 @@ struct Queue {
     ask: bool,
     /// The session is over, once the events before have been sent.
     end: Option<End>,
+    /// While there is something in it.
+    hold: Option<Hold>,
 }
 
 impl Queue {
@@ -93,7 +98,7 @@ impl Outbox {
     }
 
     /// Adds an event, unless the session is behind.
-    pub(crate) fn push(&self, event: Event) -> Result<(), Overflow> {
+    pub(crate) fn push(&self, event: Event, waiting: &Arc<Waiting>) -> Result<(), Overflow> {
         let size_bytes = size_bytes(&event);
         let replaceable = is_replaceable(&event);
         let mut queue = self.lock();
@@ -101,6 +106,7 @@ impl Outbox {
             return Ok(());
         }
         self.writer.notify_one();
+        queue.hold.get_or_insert_with(|| Hold::new(waiting));
         let overflow = !queue.has_room_for(size_bytes);
         if overflow {
             queue.fall_behind();
@@ -122,6 +128,7 @@ impl Outbox {
     pub(crate) fn take(&self) -> Taken {
         let mut queue = self.lock();
         (queue.size_bytes, queue.largest_bytes) = (0, 0);
+        queue.hold = None;
         let behind = std::mem::take(&mut queue.ask);
         Taken {
             events: std::mem::take(&mut queue.events),
@@ -160,11 +167,12 @@ impl Outbox {
 pub(crate) struct Feed {
     outbox: Arc<Outbox>,
     /// What the audit trail is told; nothing of a session that is only one edit.
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
 }
 
 impl Feed {
     pub(crate) fn new(outbox: Arc<Outbox>, visit: Option<Visit>) -> Self {
+        let visit = visit.map(Box::new);
         Self { outbox, visit }
     }
 
@@ -258,6 +266,10 @@ mod tests {
     use super::*;
     use motet_document::PresenceUpdate;
 
+    fn push(outbox: &Outbox, event: Event) -> Result<(), Overflow> {
+        outbox.push(event, &Arc::default())
+    }
+
     fn presence() -> Event {
         Event::Presence(Arc::new(PresenceUpdate::default()))
     }
@@ -281,19 +293,19 @@ mod tests {
     #[test]
     fn bounded_and_no_gap() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
-        assert_eq!(outbox.push(large()), Ok(()), "one may be of any size");
-        assert_eq!(outbox.push(large()), Ok(()), "it fits");
-        assert_eq!(outbox.push(answer()), Ok(()), "it still fits");
-        assert_eq!(outbox.push(large()), Err(Overflow));
+        assert_eq!(push(&outbox, large()), Ok(()), "one may be of any size");
+        assert_eq!(push(&outbox, large()), Ok(()), "it fits");
+        assert_eq!(push(&outbox, answer()), Ok(()), "it still fits");
+        assert_eq!(push(&outbox, large()), Err(Overflow));
         // Behind: nothing is taken until the document begins to send again.
-        assert_eq!(outbox.push(presence()), Ok(()));
+        assert_eq!(push(&outbox, presence()), Ok(()));
         let taken = outbox.take();
         assert!(taken.behind, "the writer asks to catch up");
         assert_eq!(taken.events.len(), 1, "the answer");
-        assert_eq!(outbox.push(presence()), Ok(()));
+        assert_eq!(push(&outbox, presence()), Ok(()));
         assert!(outbox.take().events.is_empty());
         outbox.resume();
-        assert_eq!(outbox.push(presence()), Ok(()));
+        assert_eq!(push(&outbox, presence()), Ok(()));
         let taken = outbox.take();
         assert!(!taken.behind && taken.events.len() == 1);
     }
@@ -307,28 +319,28 @@ mod tests {
             asked: Some(bytes::Bytes::new()),
         };
         for event in [answer(), asked(), answer()] {
-            assert_eq!(outbox.push(event), Ok(()));
+            assert_eq!(push(&outbox, event), Ok(()));
         }
         let taken = outbox.take();
         assert_eq!((taken.events.len(), taken.end), (3, None));
         // Two at a time are too much.
         for event in [asked(), answer()] {
-            assert_eq!(outbox.push(event), Ok(()));
+            assert_eq!(push(&outbox, event), Ok(()));
         }
-        assert_eq!(outbox.push(asked()), Ok(()), "it is told by the end");
+        assert_eq!(push(&outbox, asked()), Ok(()), "it is told by the end");
         assert_eq!(outbox.take().end, Some(End::Unread));
     }
 
     #[test]
     fn bounded_also_for_answers() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
-        assert_eq!(outbox.push(large()), Ok(()));
-        let pushed = (0..OUTBOX_BYTES_MAX / 192 + 1).map(|_| outbox.push(answer()));
+        assert_eq!(push(&outbox, large()), Ok(()));
+        let pushed = (0..OUTBOX_BYTES_MAX / 192 + 1).map(|_| push(&outbox, answer()));
         let overflows = pushed.filter(Result::is_err).count();
         assert_eq!(overflows, 1, "changes and presence make room first");
         assert!(outbox.take().end.is_none());
         for _ in 0..OUTBOX_BYTES_MAX / 192 + 10 {
-            assert_eq!(outbox.push(answer()), Ok(()));
+            assert_eq!(push(&outbox, answer()), Ok(()));
         }
         let taken = outbox.take();
         assert_eq!((taken.events.len(), taken.end), (0, Some(End::Unread)));
@@ -345,10 +357,10 @@ mod tests {
     #[test]
     fn what_was_pushed_before_the_end_is_still_sent() {
         let outbox = Outbox::new(Arc::new(Notify::new()));
-        assert_eq!(outbox.push(answer()), Ok(()));
+        assert_eq!(push(&outbox, answer()), Ok(()));
         outbox.end(End::Closed(ErrorCode::Replaced));
         outbox.end(End::Left);
-        assert_eq!(outbox.push(answer()), Ok(()), "it is not taken");
+        assert_eq!(push(&outbox, answer()), Ok(()), "it is not taken");
         let taken = outbox.take();
         assert_eq!(
             (taken.events.len(), taken.end),

@@ -42,6 +42,7 @@ use self::{
 use super::{
     hints::Link,
     outbox::{End, Feed},
+    pace::Pace,
     registry::Registry,
     signals::Signals,
     verdicts::{Verdict, Verdicts},
@@ -49,6 +50,9 @@ use super::{
 
 /// How long a document stays open that nobody here is in or asks for, whatever other nodes do with it.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// How many commands a room keeps room for between two batches.
+const BATCH_KEPT: usize = 16;
 
 /// A share of the bytes of large messages that may wait for rooms, all together.
 pub(crate) type Space = Arc<OwnedSemaphorePermit>;
@@ -170,7 +174,7 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
     let link = Link::open(id, shared.settings.shared.then_some(&shared.bus));
     let opened = tokio::select! {
         biased;
-        opened = open(id, &shared.log, &shared.settings, HEAD) => opened,
+        opened = Box::pin(open(id, &shared.log, &shared.settings, HEAD)) => opened,
         () = signals.given_up() => Err(RoomError::GivenUp),
     };
     let result = match opened {
@@ -184,8 +188,10 @@ pub(crate) async fn run<L: DocumentLog + Clone>(
                 leaving: Vec::new(),
                 link,
                 turn: Turn::default(),
+                pace: Pace::default(),
                 used: Instant::now(),
                 checkpoint,
+                checkpoint_ms: 0,
                 is_last: true,
                 untouched_since_ms: None,
                 touched_ms: 0,
@@ -231,10 +237,13 @@ struct Room<'a, L> {
     leaving: Vec<SessionId>,
     link: Link,
     turn: Turn,
+    pace: Pace,
     /// When somebody here was last in it or asked for something.
     used: Instant,
     /// The latest revision that a checkpoint holds or is being made of.
     checkpoint: Revision,
+    /// When the last one was made here.
+    checkpoint_ms: u64,
     /// No other node has appended since this one did, or opened the document.
     is_last: bool,
     /// The catalog's time of the last change is older than it should be since then.
@@ -251,22 +260,26 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         registry: &Registry<L>,
         inbox: &mut mpsc::Receiver<Request>,
     ) -> Result<Ended, RoomError> {
-        let mut batch = Vec::with_capacity(limits::BATCH_COMMANDS_MAX);
+        // What a room does is boxed, and its batch given back: they are much larger than what it needs while
+        // nothing happens.
+        let mut batch = Vec::new();
         loop {
-            let opens = self.turn.opens();
-            let deadline = self.deadline();
-            let deadline = opens.map_or(deadline, |opens| opens.min(deadline));
+            let (opens, paced) = (self.turn.opens(), self.pace.until());
+            let deadlines = [opens, paced, Some(self.deadline())];
+            let deadline = deadlines.into_iter().flatten().min();
+            let gathers = opens.is_some() || paced.is_some();
             let mut ended = None;
             tokio::select! {
-                count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX), if opens.is_none() => {
+                count = inbox.recv_many(&mut batch, limits::BATCH_COMMANDS_MAX), if !gathers => {
                     if count == 0 {
                         ended = Some(Ended::Idle);
                     }
                 }
                 () = self.verdicts.more() => {}
-                () = self.signals.looked() => self.look().await?,
-                heard = self.link.heard() => self.hear(heard).await?,
-                () = sleep_until(deadline) => {}
+                () = self.signals.looked() => Box::pin(self.look()).await?,
+                heard = self.link.heard() => Box::pin(self.hear(heard)).await?,
+                () = self.pace.changed(), if paced.is_some() => {}
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)) => {}
             }
             // By the clock: where there is always something to do, sleep may come last.
             let now_ms = self.shared.clock.now_ms();
@@ -280,12 +293,13 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             }
             let is_used = !batch.is_empty() || self.document.sessions() > 0;
             if ended.is_none() {
-                ended = self.take(registry, &mut batch).await?;
+                ended = Box::pin(self.take(registry, &mut batch)).await?;
             }
+            batch.shrink_to(BATCH_KEPT);
             if let Some(ended) = ended {
                 inbox.close();
                 self.say_goodbye();
-                self.unload(registry).await;
+                Box::pin(self.unload(registry)).await;
                 return Ok(ended);
             }
             if self.is_due(now_ms) {
@@ -298,7 +312,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
                 self.used = Instant::now();
             } else if self.due_ms().is_none() && self.used.elapsed() >= IDLE {
                 if registry.remove_idle(self.document.id(), inbox) {
-                    self.unload(registry).await;
+                    Box::pin(self.unload(registry)).await;
                     return Ok(Ended::Idle);
                 }
                 // Somebody may still ask.
@@ -520,7 +534,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// About how many operations planning has to walk over.
     fn steps(&self, command: &Command) -> u64 {
         match command {
-            Command::Submit { submission, .. } => submission.steps_to(self.document.head().next()),
+            Command::Submit { submission, .. } => submission.work_to(self.document.head().next()),
             Command::Update { update, .. } => update.len() as u64,
             Command::Sync { .. } => self.document.content().replica().runs() as u64,
             Command::Reconcile { .. } => u64::MAX >> 1,
@@ -529,20 +543,31 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     }
 
     fn deliver(&mut self, events: Vec<(SessionId, Event)>) {
-        for (session, event) in events {
-            if let Event::Closed(reason) = event {
-                if let Some(mut feed) = self.feeds.remove(&session) {
-                    feed.close(code(reason));
-                }
-            } else if let Some(feed) = self.feeds.get_mut(&session) {
-                if matches!(event, Event::Joined(_)) {
-                    feed.open();
-                }
-                if feed.push(event).is_err() {
-                    self.document.mark_behind(session);
+        if events.is_empty() {
+            return;
+        }
+        let Self {
+            pace,
+            feeds,
+            document,
+            ..
+        } = self;
+        pace.say(|waiting| {
+            for (session, event) in events {
+                if let Event::Closed(reason) = event {
+                    if let Some(mut feed) = feeds.remove(&session) {
+                        feed.close(code(reason));
+                    }
+                } else if let Some(feed) = feeds.get_mut(&session) {
+                    if matches!(event, Event::Joined(_)) {
+                        feed.open();
+                    }
+                    if feed.push(event, waiting).is_err() {
+                        document.mark_behind(session);
+                    }
                 }
             }
-        }
+        });
     }
 }
 

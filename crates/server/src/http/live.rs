@@ -5,12 +5,13 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use axum::{
     body::{Bytes, HttpBody, to_bytes},
-    extract::{Path, Query, Request, State, rejection::QueryRejection, ws::Utf8Bytes},
+    extract::{Path, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 use tokio::time::timeout;
+use tungstenite::Utf8Bytes;
 use utoipa::IntoParams;
 
 use super::{

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
+mod together;
 
 mod accounts;
 mod audit;
@@ -12,6 +13,7 @@ mod authorization;
 #[cfg(target_os = "linux")]
 mod chaos;
 mod collab;
+mod compaction;
 mod config;
 mod documents;
 mod edit;

@@ -1,6 +1,6 @@
 /** A dummy server in memory: the rules of docs/protocol.md, and nothing else. */
 import { compose, type Delta, transform } from '../../src/delta.js';
-import type { ClientMessage, ServerMessage } from '../../src/messages.js';
+import type { BatchedChange, ClientMessage, ServerMessage } from '../../src/messages.js';
 
 interface Change {
   readonly clientId: string;
@@ -12,6 +12,7 @@ interface Change {
 export class DummyServer {
   readonly log: Change[] = [];
   readonly sessions = new Map<string, (message: ServerMessage) => void>();
+  private readonly numbers: string[] = [];
   /** Refuses what this says. */
   refuse: (delta: Delta) => string | undefined = () => undefined;
 
@@ -29,6 +30,7 @@ export class DummyServer {
     const state = {
       type: 'document_state',
       sessionId: `session-${clientId}`,
+      number: this.number(clientId),
       lastSeq: mine.at(-1)?.seq ?? 0,
       role: 'editor',
       color: 0,
@@ -67,6 +69,41 @@ export class DummyServer {
     const change = { clientId, seq, delta };
     this.log.push(change);
     for (const [id, send] of this.sessions) send(this.message(change, this.log.length, id));
+  }
+
+  /** Messages as a client gets them that takes changes together. */
+  together(messages: readonly ServerMessage[], to: string): ServerMessage[] {
+    const told: ServerMessage[] = [];
+    let batch: { type: 'operations'; revision: number; changes: BatchedChange[] } | undefined;
+    for (const message of messages) {
+      const change =
+        message.type === 'ack' || message.type === 'operation'
+          ? this.log[message.revision - 1]
+          : undefined;
+      if (!change || !('revision' in message)) {
+        told.push(message);
+        batch = undefined;
+        continue;
+      }
+      const author = message.type === 'ack' ? to : change.clientId;
+      const ops = change.delta.map((op) => {
+        if ('attributes' in op) return op;
+        if ('retain' in op) return op.retain;
+        if ('delete' in op) return -op.delete;
+        return typeof op.insert === 'string' ? op.insert : op;
+      });
+      if (!batch || batch.revision + batch.changes.length !== message.revision) {
+        batch = { type: 'operations', revision: message.revision, changes: [] };
+        told.push(batch);
+      }
+      batch.changes.push([this.number(author), change.seq, ...ops]);
+    }
+    return told;
+  }
+
+  private number(clientId: string): number {
+    if (!this.numbers.includes(clientId)) this.numbers.push(clientId);
+    return this.numbers.indexOf(clientId) + 1;
   }
 
   private message(change: Change, revision: number, to: string): ServerMessage {

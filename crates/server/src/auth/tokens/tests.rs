@@ -41,6 +41,26 @@ fn payload() -> Value {
 }
 
 #[test]
+fn a_token_is_remembered_until_it_expires_or_its_key_is_gone() {
+    let tokens = tokens();
+    let (token, expires_at_ms) = tokens.sign(user(), "Ada", None, NOW_MS, HOUR_MS);
+    let claims = tokens.verify(&token, NOW_MS).unwrap();
+    assert_eq!(tokens.verified().len(), 1);
+    assert_eq!(tokens.verify(&token, expires_at_ms - 1), Ok(claims));
+    assert_eq!(
+        tokens.verify(&token, expires_at_ms),
+        Err(TokenError::Expired)
+    );
+    for forged in tampered(&token, 2) {
+        assert_eq!(tokens.verify(&forged, NOW_MS), Err(TokenError::Invalid));
+    }
+    assert_eq!(tokens.verified().len(), 1);
+
+    *tokens.keys.write().unwrap() = Arc::new(Keys::from_seeds(&[([8; 32], 0)]));
+    assert_eq!(tokens.verify(&token, NOW_MS), Err(TokenError::UnknownKey));
+}
+
+#[test]
 fn a_token_is_valid_until_it_expires() {
     let (token, expires_at_ms) = tokens().sign(user(), "Ada", Some("sign-in"), NOW_MS + 7, HOUR_MS);
     let claims = Claims {

@@ -182,7 +182,8 @@ impl Hocuspocus {
         if let Channel::Waiting { frames, .. } = channel {
             self.waiting += 1;
             self.waiting_bytes += frame.len();
-            frames.push(frame);
+            // What it was cut from is not kept for it.
+            frames.push(Bytes::copy_from_slice(&frame));
         }
     }
 
@@ -195,6 +196,7 @@ impl Hocuspocus {
 
     async fn authenticate(&mut self, name: &str, token: &str) {
         self.shared.submitted();
+        let epoch = self.collab.epoch();
         let principal = match self.collab.authenticate(token).await {
             Ok(principal) => principal,
             Err(code @ ErrorCode::Unavailable) => return self.fail(code, refusal(code)),
@@ -233,6 +235,7 @@ impl Hocuspocus {
             writer,
             noted: true,
             gone: None,
+            as_of: Some(epoch),
         });
         let session = match joining.await {
             Ok(session) => session,

@@ -1,6 +1,6 @@
 //! One connection: a reader that turns messages into commands, and a writer that sends what its
 //! sessions' documents say. They share little, so a client that does not read can still be heard, and
-//! one that does not write is still served. What carries their frames is a WebSocket (`frame.rs`), or
+//! one that does not write is still served. What carries their frames (`frame.rs`) is a WebSocket (`websocket.rs`), or
 //! an event stream and requests (`sse.rs`).
 
 mod frame;
@@ -9,6 +9,7 @@ mod ot;
 mod reader;
 mod sse;
 mod throttle;
+mod websocket;
 mod writer;
 mod yjs;
 
@@ -20,6 +21,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use motet_document::Start;
 use motet_model::{ClientId, DocumentId, limits};
@@ -28,16 +30,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::throttle::Rates;
-pub(crate) use self::{
-    frame::websocket,
-    sse::{EventStream, Refusal, Uplink, Uplinks, event_stream, node_of},
-};
 use self::{
-    frame::{Broken, Frame},
+    frame::{Broken, Frame, Outgoing},
     hocuspocus::Hocuspocus,
     ot::Ot,
     writer::Writer,
     yjs::YWebsocket,
+};
+pub(crate) use self::{
+    sse::{EventStream, Refusal, Uplink, Uplinks, event_stream, node_of},
+    websocket::Upgrade,
 };
 use super::{
     Collab,
@@ -62,6 +64,8 @@ pub(crate) struct Opening {
     pub(crate) client_id: Option<ClientId>,
     /// Where the query says that the session starts from.
     pub(crate) start: Start,
+    /// The client takes several changes as one message.
+    pub(crate) batches: bool,
     /// Path or query make no sense: say so and close.
     pub(crate) refused: Option<(ErrorCode, String)>,
 }
@@ -84,6 +88,8 @@ struct Shared {
 struct Answers {
     messages: Vec<Message>,
     size_bytes: usize,
+    /// What the client's latest ping said, until that is answered.
+    pong: Option<Bytes>,
     close: Option<u16>,
 }
 
@@ -111,6 +117,12 @@ impl Shared {
             answers.messages.push(message);
         }
         drop(answers);
+        self.writer.notify_one();
+    }
+
+    /// Answers a ping, or the latest of some.
+    fn pong(&self, payload: Bytes) {
+        self.answers().pong = Some(payload);
         self.writer.notify_one();
     }
 
@@ -153,7 +165,7 @@ pub(crate) enum Dialect {
 pub(crate) async fn run(
     (frames, sink): (
         impl Stream<Item = Result<Frame, Broken>> + Unpin,
-        impl Sink<Frame> + Send + Unpin + 'static,
+        impl Sink<Outgoing> + Send + Unpin + 'static,
     ),
     collab: Arc<Collab>,
     dialect: Dialect,

@@ -17,7 +17,7 @@ use crate::{
     collab::{
         Collab, Joining,
         room::Space,
-        session::{Key, Message, Session, Speech, error},
+        session::{Key, Message, Positions, Session, Speech, error},
     },
 };
 
@@ -35,6 +35,14 @@ pub(super) struct Ot {
     /// Who the client is, once that is known.
     principal: Option<Arc<Principal>>,
     auth_deadline: Instant,
+}
+
+/// What a client asks for that joins a document.
+struct Join {
+    document: DocumentId,
+    client_id: Option<ClientId>,
+    start: Start,
+    batches: bool,
 }
 
 impl Listener for Ot {
@@ -148,7 +156,7 @@ impl Ot {
             self.shared.submitted();
         }
         if let ClientMessage::Auth { token } = message {
-            return self.authenticate(&token).await;
+            return Box::pin(self.authenticate(&token)).await;
         }
         match message {
             ClientMessage::Join {
@@ -156,12 +164,19 @@ impl Ot {
                 client_id,
                 revision,
                 pending,
+                batches,
             } => {
                 let start = revision.map_or(Start::Text, |revision| Start::Revision {
                     revision,
                     pending,
                 });
-                self.join(document, client_id, start).await;
+                let join = Join {
+                    document,
+                    client_id,
+                    start,
+                    batches,
+                };
+                Box::pin(self.join(join, None)).await;
             }
             ClientMessage::Ping => {
                 self.answer(named, ot::encode(&ServerMessage::Pong {}));
@@ -245,6 +260,7 @@ impl Ot {
 
     /// Takes a token, and on a connection to one document joins that.
     async fn authenticate(&mut self, token: &str) {
+        let epoch = self.collab.epoch();
         let principal = match self.collab.authenticate(token).await {
             Ok(principal) => principal,
             Err(code) => return self.fail(code, refusal(code)),
@@ -268,12 +284,26 @@ impl Ot {
         self.collab.renewed(sessions, &principal).await;
         self.principal = Some(principal);
         if let Some(document) = self.opening.document.take() {
-            let client_id = self.opening.client_id.take();
-            self.join(document, client_id, self.opening.start).await;
+            let join = Join {
+                document,
+                client_id: self.opening.client_id.take(),
+                start: self.opening.start,
+                batches: self.opening.batches,
+            };
+            self.join(join, Some(epoch)).await;
         }
     }
 
-    async fn join(&mut self, document: DocumentId, client_id: Option<ClientId>, start: Start) {
+    async fn join(
+        &mut self,
+        Join {
+            document,
+            client_id,
+            start,
+            batches,
+        }: Join,
+        as_of: Option<u64>,
+    ) {
         let named = self.single.is_none().then_some(document);
         let Some(principal) = &self.principal else {
             return;
@@ -300,9 +330,10 @@ impl Ot {
             return self.answer(named, error(code, message, None));
         }
         let writer = Arc::clone(&self.shared.writer);
-        let speech = Speech::Ot {
+        let speech = Speech::Ot(Positions {
             named: named.is_some(),
-        };
+            batches,
+        });
         let joining = self.collab.join(Joining {
             principal,
             address: &self.opening.address,
@@ -313,6 +344,7 @@ impl Ot {
             writer,
             noted: true,
             gone: Some(&self.shared.gone),
+            as_of,
         });
         let registered = |session| self.shared.register(session);
         if let Err(code) = joining.await.map(registered) {

@@ -1,7 +1,7 @@
 //! The half of a connection that hears the client, whatever it speaks.
 
 use std::{
-    pin::pin,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -66,6 +66,10 @@ pub(super) async fn run(
             listener.fail(ErrorCode::TooLarge, &limit);
             return sleep(CLOSE_TIMEOUT).await;
         }
+        Some(Broken::Refused(code)) => {
+            shared.close(code);
+            return sleep(CLOSE_TIMEOUT).await;
+        }
         Some(Broken::Gone) => return shared.close(close::NORMAL),
         None => {}
     }
@@ -90,7 +94,7 @@ async fn hear(
     let shared = Arc::clone(listener.shared());
     // What has come while the listener was busy.
     let mut ahead = None;
-    beside(listener.open(), frames, &mut ahead, &shared).await;
+    beside(Box::pin(listener.open()), frames, &mut ahead, &shared).await;
     let mut heard = interval(HEARD_INTERVAL);
     heard.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut draining = listener.collab().draining.subscribe();
@@ -112,7 +116,7 @@ async fn hear(
                 return None;
             }
             () = reached(due) => {
-                listener.fall_due().await;
+                Box::pin(listener.fall_due()).await;
                 if listener.shared().is_closing() {
                     return None;
                 }
@@ -124,21 +128,27 @@ async fn hear(
                 }
                 if last_heard > told_heard {
                     told_heard = last_heard;
-                    tell_heard(listener.shared()).await;
+                    Box::pin(tell_heard(listener.shared())).await;
                 }
             }
             () = reached(pause), if pause.is_some() => pause = None,
             frame = next(frames, &mut ahead), if pause.is_none() => {
                 last_heard = Instant::now();
                 match frame {
-                    Some(Ok(Frame::Ping | Frame::Pong)) => {}
-                    Some(Ok(Frame::Close(_))) | None => {
-                        listener.shared().close(close::NORMAL);
+                    Some(Ok(Frame::Ping(payload))) => shared.pong(payload),
+                    Some(Ok(Frame::Pong)) => {}
+                    Some(Ok(Frame::Close(code))) => {
+                        shared.close(code.unwrap_or(close::NORMAL));
+                        return None;
+                    }
+                    None => {
+                        shared.close(close::NORMAL);
                         return None;
                     }
                     Some(Ok(frame)) => {
                         let size_bytes = frame.len();
-                        beside(listener.hear(frame), frames, &mut ahead, &shared).await;
+                        let heard = Box::pin(listener.hear(frame));
+                        beside(heard, frames, &mut ahead, &shared).await;
                         let submitted = shared.submitted.swap(0, Ordering::Relaxed);
                         pause = throttle.count(size_bytes, submitted, last_heard);
                     }
@@ -152,14 +162,14 @@ async fn hear(
 /// A frame, or the end.
 type Ahead = Option<Result<Frame, Broken>>;
 
-/// Does something, and notes if the client goes meanwhile. One frame is read ahead for that.
+/// Does something, and notes if the client goes meanwhile. One frame is read ahead for that. The work is
+/// boxed: it is much larger than what a connection needs on which nothing happens.
 async fn beside(
-    work: impl Future<Output = ()>,
+    mut work: Pin<Box<impl Future<Output = ()>>>,
     frames: &mut (impl Stream<Item = Result<Frame, Broken>> + Unpin),
     ahead: &mut Option<Ahead>,
     shared: &Shared,
 ) {
-    let mut work = pin!(work);
     loop {
         tokio::select! {
             biased;

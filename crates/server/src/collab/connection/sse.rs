@@ -28,14 +28,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::{extract::ws::Utf8Bytes, response::sse::Event};
+use axum::response::sse::Event;
 use futures_util::{Sink, Stream, StreamExt, stream};
 use motet_model::{DocumentId, NodeId, UserId};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, sync::PollSender};
+use tungstenite::Utf8Bytes;
 
-use super::frame::{Broken, Frame};
+use super::frame::{Broken, Frame, Outgoing};
 use crate::{
     auth::{Principal, Source},
     entropy,
@@ -292,7 +293,7 @@ pub(crate) fn event_stream(
     frame_bytes_max: usize,
 ) -> EventStream<
     impl Stream<Item = Result<Frame, Broken>> + Send + Unpin + use<>,
-    impl Sink<Frame> + Send + Unpin + 'static + use<>,
+    impl Sink<Outgoing> + Send + Unpin + 'static + use<>,
     impl Stream<Item = Result<Event, Infallible>> + Send + use<>,
 > {
     let (reader, heard) = mpsc::unbounded_channel();
@@ -334,16 +335,16 @@ pub(crate) fn event_stream(
 }
 
 /// What a frame is in the stream. Comments keep proxies from closing it.
-fn event(frame: Frame) -> Option<Event> {
+fn event(frame: Outgoing) -> Option<Event> {
     match frame {
-        Frame::Text(text) => Some(Event::default().data(text.as_str())),
-        Frame::Ping => Some(Event::DEFAULT_KEEP_ALIVE),
-        Frame::Close(code) => {
+        Outgoing::Text(json) => Some(Event::default().data(String::from_utf8_lossy(&json))),
+        Outgoing::Ping => Some(Event::DEFAULT_KEEP_ALIVE),
+        Outgoing::Close(code) => {
             let text = json!({ "code": code }).to_string();
             Some(Event::default().event("close").data(text))
         }
         // A dialect that needs them is not spoken here.
-        Frame::Binary(_) | Frame::Pong => None,
+        Outgoing::Binary(_) | Outgoing::Pong(_) => None,
     }
 }
 

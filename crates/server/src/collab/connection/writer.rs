@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{Sink, SinkExt};
 use motet_document::Command;
 use motet_log::DocumentLog;
@@ -9,7 +10,7 @@ use motet_model::limits;
 use motet_protocol::{ErrorCode, ot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Frame, Shared};
+use super::{Outgoing, Shared};
 use crate::collab::{
     Collab,
     outbox::End,
@@ -32,7 +33,7 @@ pub(super) struct Writer<S> {
 /// The connection cannot be written to any more.
 struct Gone;
 
-impl<S: Sink<Frame> + Unpin> Writer<S> {
+impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     /// Speaks until the connection ends.
     pub(super) async fn run(mut self) {
         let mut ping = interval(PING_INTERVAL);
@@ -44,7 +45,7 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
                     Ok(None) => {}
                     Ok(Some(code)) => {
                         // Nothing is left to do for a client that does not take it.
-                        let _gone = self.send(Frame::Close(Some(code))).await;
+                        let _gone = self.send(Outgoing::Close(Some(code))).await;
                         break;
                     }
                     Err(Gone) => break,
@@ -66,17 +67,21 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
             self.send_messages(sign.as_slice()).await?;
             self.has_spoken = false;
         }
-        self.send(Frame::Ping).await
+        self.send(Outgoing::Ping).await
     }
 
     /// Sends all that waits. Returns the close code once there is one.
     async fn flush(&mut self) -> Result<Option<u16>, Gone> {
         // Answers first: a client learns that it is authenticated before it is sent a document.
-        let (mut messages, mut close) = {
+        let (mut messages, pong, mut close) = {
             let mut answers = self.shared.answers();
             answers.size_bytes = 0;
-            (std::mem::take(&mut answers.messages), answers.close)
+            let messages = std::mem::take(&mut answers.messages);
+            (messages, answers.pong.take(), answers.close)
         };
+        if let Some(payload) = pong {
+            self.send(Outgoing::Pong(payload)).await?;
+        }
         let sessions: Vec<_> = self.shared.sessions().values().cloned().collect();
         let mut follow = Vec::new();
         for session in sessions {
@@ -104,7 +109,8 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         }
         self.send_messages(&messages).await?;
         for (session, next) in follow {
-            self.catch_up(&session, next).await?;
+            // Seldom, and what reads a log is large: a writer that waits is small without it.
+            Box::pin(self.catch_up(&session, next)).await?;
         }
         Ok(close)
     }
@@ -180,8 +186,8 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         let sending = async {
             for group in messages.chunk_by(alike) {
                 let frame = match group {
-                    [Message::Binary(bytes)] => Frame::Binary(bytes.clone()),
-                    json => Frame::Text(text(json).ok_or(Gone)?.into()),
+                    [Message::Binary(bytes)] => Outgoing::Binary(bytes.clone()),
+                    json => Outgoing::Text(text(json)),
                 };
                 self.sink.feed(frame).await.map_err(|_| Gone)?;
             }
@@ -190,7 +196,7 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
         timeout(SEND_TIMEOUT, sending).await.unwrap_or(Err(Gone))
     }
 
-    async fn send(&mut self, frame: Frame) -> Result<(), Gone> {
+    async fn send(&mut self, frame: Outgoing) -> Result<(), Gone> {
         match timeout(SEND_TIMEOUT, self.sink.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
@@ -199,11 +205,11 @@ impl<S: Sink<Frame> + Unpin> Writer<S> {
 }
 
 /// Messages in JSON as one frame.
-fn text(messages: &[Message]) -> Option<String> {
+fn text(messages: &[Message]) -> Bytes {
     let pieces = messages.iter().filter_map(|message| match message {
         Message::Json(piece) => Some(piece.clone()),
         Message::Binary(_) => None,
     });
     let pieces: Vec<_> = pieces.collect();
-    String::from_utf8(ot::frame(&pieces)).ok()
+    ot::frame(&pieces).into()
 }

@@ -70,6 +70,7 @@ impl Listener for YWebsocket {
             return self.refuse(code, &message);
         }
         let token = self.opening.token.take().unwrap_or_default();
+        let epoch = self.collab.epoch();
         let principal = match self.collab.authenticate(&token).await {
             Ok(principal) => principal,
             Err(code) => return self.refuse(code, refusal(code)),
@@ -89,6 +90,7 @@ impl Listener for YWebsocket {
             writer,
             noted: true,
             gone: None,
+            as_of: Some(epoch),
         });
         match joining.await {
             Ok(session) => {

@@ -15,7 +15,11 @@ use crate::{
     audit::Auditor,
     auth::{Authority, Issuers, Tokens},
     clock::SystemClock,
-    collab::{CollabSettings, Joining, outbox::End, session::Speech},
+    collab::{
+        CollabSettings, Joining,
+        outbox::End,
+        session::{Positions, Speech},
+    },
 };
 
 const OWNER: UserId = UserId::from_bytes([1; 16]);
@@ -123,10 +127,11 @@ impl Stage {
             document,
             client_id: None,
             start: Start::Text,
-            speech: Speech::Ot { named: false },
+            speech: Speech::Ot(Positions::default()),
             writer: Arc::new(Notify::new()),
             noted: false,
             gone: None,
+            as_of: None,
         };
         self.collab.join(joining).await.unwrap()
     }

@@ -242,7 +242,10 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
             self.unindexed_since_ms.get_or_insert(now_ms);
             self.is_last = true;
             // Of all nodes one passes it.
-            if head.get() / limits::CHECKPOINT_CHANGES > base.get() / limits::CHECKPOINT_CHANGES {
+            let passes =
+                head.get() / limits::CHECKPOINT_CHANGES > base.get() / limits::CHECKPOINT_CHANGES;
+            if passes && now_ms >= self.checkpoint_ms + limits::CHECKPOINT_INTERVAL_MS {
+                self.checkpoint_ms = now_ms;
                 tokio::spawn(self.store_checkpoint());
             }
         }

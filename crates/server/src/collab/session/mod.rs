@@ -7,7 +7,7 @@ mod yjs;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+    atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use bytes::Bytes;
@@ -31,10 +31,19 @@ use crate::auth::Principal;
 /// What a session speaks, and what it has to remember for that.
 #[derive(Debug)]
 pub(crate) enum Speech {
-    /// Positions. `named`: messages say which document they are about.
-    Ot { named: bool },
+    /// Positions.
+    Ot(Positions),
     /// Identities. With a name, Hocuspocus; without, y-websocket.
     Yjs(yjs::Yjs),
+}
+
+/// How positions are spoken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Positions {
+    /// Messages say which document they are about.
+    pub(crate) named: bool,
+    /// Several changes come as one message.
+    pub(crate) batches: bool,
 }
 
 impl Speech {
@@ -46,7 +55,7 @@ impl Speech {
     /// What administrators call it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Ot { .. } => "ot",
+            Self::Ot(_) => "ot",
             Self::Yjs(yjs) if yjs.is_hocuspocus() => "hocuspocus",
             Self::Yjs(_) => "yjs",
         }
@@ -116,6 +125,8 @@ pub(crate) struct Session {
     role: AtomicU8,
     /// The revision that the client was last sent.
     sent: AtomicU64,
+    /// What stands for the session in changes, once it has joined.
+    number: AtomicU32,
     stage: watch::Sender<Stage>,
 }
 
@@ -171,6 +182,7 @@ impl Session {
             principal: Mutex::new(principal),
             role: AtomicU8::new(role as u8),
             sent: AtomicU64::new(0),
+            number: AtomicU32::new(0),
             stage: watch::Sender::new(Stage::Joining),
         }
     }
@@ -228,7 +240,7 @@ impl Session {
     pub(crate) fn key(&self) -> Key {
         match &self.speech {
             Speech::Yjs(yjs) => yjs.key().unwrap_or(Key::Document(self.document)),
-            Speech::Ot { .. } => Key::Document(self.document),
+            Speech::Ot(_) => Key::Document(self.document),
         }
     }
 
@@ -297,7 +309,7 @@ impl Session {
     /// Appends the messages that `event` is on the wire.
     pub(crate) fn render(&self, event: Event, messages: &mut Vec<Message>) -> Next {
         match &self.speech {
-            Speech::Ot { .. } => self.render_ot(event, messages),
+            Speech::Ot(ot) => self.render_ot(*ot, event, messages),
             Speech::Yjs(yjs) => self.render_yjs(yjs, event, messages),
         }
     }
@@ -314,7 +326,7 @@ impl Session {
     /// Tells the client that the session is over. Returns the close code if its connection is, too.
     pub(crate) fn farewell(&self, end: End, messages: &mut Vec<Message>) -> Option<u16> {
         match &self.speech {
-            Speech::Ot { .. } => self.farewell_ot(end, messages),
+            Speech::Ot(_) => self.farewell_ot(end, messages),
             Speech::Yjs(yjs) => yjs.farewell(end, messages),
         }
     }
@@ -322,7 +334,7 @@ impl Session {
     /// A sign of life, where the client counts only messages as one.
     pub(crate) fn sign_of_life(&self) -> Option<Message> {
         match &self.speech {
-            Speech::Ot { .. } => None,
+            Speech::Ot(_) => None,
             Speech::Yjs(yjs) => Some(yjs.sign_of_life()),
         }
     }

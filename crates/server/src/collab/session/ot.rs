@@ -1,22 +1,25 @@
 //! A session in the dialect of positions.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 use motet_document::{BatchWire, Changes, Committed, Event, Joined, Presence, PresenceUpdate, Row};
 use motet_model::{Change, ClientId, DocumentId, Revision, UserId};
 use motet_protocol::{
     ErrorCode, close,
-    ot::{self, Body, Cursor, Piece, ServerMessage},
+    ot::{self, Author, Authored, Body, Cursor, Piece, ServerMessage},
 };
 use serde_json::value::RawValue;
 
-use super::{Message, Next, Session, Speech, code, message_for};
+use super::{Message, Next, Positions, Session, Speech, code, message_for};
 use crate::collab::outbox::End;
 
 impl Session {
     /// Whether messages must say which document they are about.
     fn is_named(&self) -> bool {
-        matches!(self.speech, Speech::Ot { named: true })
+        matches!(self.speech, Speech::Ot(Positions { named: true, .. }))
     }
 
     /// The name to put on each message, where one is needed.
@@ -24,12 +27,21 @@ impl Session {
         self.is_named().then_some(self.document)
     }
 
-    pub(super) fn render_ot(&self, event: Event, messages: &mut Vec<Message>) -> Next {
+    pub(super) fn render_ot(
+        &self,
+        ot: Positions,
+        event: Event,
+        messages: &mut Vec<Message>,
+    ) -> Next {
         let mut say = |body| messages.push(self.message(body));
         match event {
             Event::Joined(joined) => say(self.joined(&joined)),
             Event::Changes { changes, live } => {
-                self.changes(&changes, messages);
+                if ot.batches && changes.len() > 1 {
+                    self.changes_together(&changes, messages);
+                } else {
+                    self.changes(&changes, messages);
+                }
                 if !live {
                     return Next::CatchUp;
                 }
@@ -71,6 +83,7 @@ impl Session {
 
     fn joined(&self, joined: &Joined) -> Body {
         self.set_sent(joined.revision);
+        self.number.store(joined.number, Ordering::Release);
         self.start();
         let content = joined
             .content
@@ -84,6 +97,7 @@ impl Session {
             client_id: &self.client_id,
             last_seq: joined.last_seq,
             role: self.role().as_str(),
+            number: joined.number,
             color: joined.color,
             presence: joined.presence.iter().map(cursor).collect(),
         })
@@ -96,6 +110,7 @@ impl Session {
     fn changes(&self, changes: &Changes, messages: &mut Vec<Message>) {
         let sent = self.sent();
         let is_next = |first: &Arc<Committed>| first.revision > sent;
+        // For a client that does not take them together.
         if let Some(wire) = changes.wire().filter(|_| changes.len() > 1)
             && changes.first().is_some_and(is_next)
         {
@@ -114,6 +129,37 @@ impl Session {
                     .push(self.message(self.change(entry.revision, &entry.change, || body(entry))));
             }
         }
+    }
+
+    /// One message for all, and where it can be the same for everybody.
+    fn changes_together(&self, changes: &Changes, messages: &mut Vec<Message>) {
+        let sent = self.sent();
+        let new = changes.partition_point(|entry| entry.revision <= sent);
+        let Some(last) = changes.last().filter(|_| new < changes.len()) else {
+            return;
+        };
+        self.set_sent(last.revision);
+        // What a client has sent on an earlier connection is not its session's for the others.
+        let own = |place: &usize| changes[*place].session == Some(self.id);
+        let made_here = || {
+            let made = changes.made_by(self.user, &self.client_id).iter();
+            made.copied()
+                .all(|place| own(&place) || !is_counted(&changes[place].change))
+        };
+        let body = match changes.wire() {
+            Some(wire) if new == 0 && made_here() => {
+                let for_all = || together(changes, |entry| entry.number);
+                wire.ot.get_or_init(for_all).clone()
+            }
+            _ => {
+                let number = self.number.load(Ordering::Acquire);
+                together(&changes[new..], |entry| {
+                    let is_own = self.is_own(&entry.change);
+                    if is_own { Some(number) } else { entry.number }
+                })
+            }
+        };
+        messages.push(self.message(body));
     }
 
     /// The message for a change as the log gave it.
@@ -145,12 +191,17 @@ impl Session {
 
     /// An acknowledgement where the change is this client's, `others` where it is not.
     fn change(&self, revision: Revision, change: &Change, others: impl FnOnce() -> Body) -> Body {
-        let is_own = change.client_id == self.client_id && change.author == self.user;
-        if is_own && is_counted(change) {
+        if self.is_own(change) {
             ack(change.seq, revision)
         } else {
             others()
         }
+    }
+
+    /// Whether this client has submitted it.
+    fn is_own(&self, change: &Change) -> bool {
+        let is_own = change.client_id == self.client_id && change.author == self.user;
+        is_own && is_counted(change)
     }
 }
 
@@ -163,8 +214,8 @@ fn batch(
     (user, client_id): (UserId, &ClientId),
 ) -> Vec<Piece> {
     let row = match name {
-        Some(_) => &wire.ot_named,
-        None => &wire.ot,
+        Some(_) => &wire.ot_row_named,
+        None => &wire.ot_row,
     };
     let encode = || {
         let bodies: Vec<_> = changes.iter().map(body).collect();
@@ -196,6 +247,17 @@ fn batch(
         pieces.push(others(done..changes.len()));
     }
     pieces
+}
+
+/// Changes that follow one another as one message, under the numbers of their sessions.
+fn together(changes: &[Arc<Committed>], number: impl Fn(&Committed) -> Option<u32>) -> Body {
+    let first = changes.first().map_or(Revision::ZERO, |it| it.revision);
+    let authored = changes.iter().map(|entry| Authored {
+        author: number(entry).map_or(Author::User(entry.change.author), Author::Session),
+        seq: entry.change.seq,
+        delta: &entry.delta,
+    });
+    ot::operations(first, authored)
 }
 
 /// What is not counted is no submission: it only says where the client is.
@@ -233,6 +295,7 @@ fn presence_update(update: &PresenceUpdate) -> Body {
 fn cursor(presence: &Presence) -> Cursor<'_> {
     Cursor {
         session_id: presence.session,
+        number: presence.number,
         user_id: presence.user,
         name: &presence.name,
         color: presence.color,

@@ -1,0 +1,130 @@
+//! How fast a room goes on: no faster than what it says leaves.
+//!
+//! Every batch that a room commits costs a frame for each of its sessions, however few edits are in it. A room that
+//! commits again while the frames of the last batch still wait makes more and smaller frames the busier its machine is,
+//! and falls behind. So it waits until the writers of nine in ten have taken theirs, and gathers edits meanwhile: where the
+//! machine is idle that is at once, and where it is busy batches grow as large as need be.
+//!
+//! # Invariants
+//!
+//! - **not for one**: somebody who does not read, or reads slowly, holds nobody up. One may always be late; whoever has not
+//!   taken what came before is not waited for; and nobody is for longer than [`PATIENCE`].
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant},
+};
+
+/// The longest that a room waits after it has said something.
+const PATIENCE: Duration = Duration::from_millis(25);
+
+/// One queue may be late, and one more of so many.
+const LATE: usize = 10;
+
+/// What a room and the queues of its sessions share.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// Queues with something in them.
+    queues: AtomicUsize,
+    /// With no more of them than this the room goes on.
+    few: AtomicUsize,
+    fewer: Notify,
+}
+
+/// A queue that has something in it; until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold(Arc<Waiting>);
+
+impl Hold {
+    pub(crate) fn new(waiting: &Arc<Waiting>) -> Self {
+        waiting.queues.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(waiting))
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let left = self.0.queues.fetch_sub(1, Ordering::AcqRel) - 1;
+        if left == self.0.few.load(Ordering::Acquire) {
+            self.0.fewer.notify_one();
+        }
+    }
+}
+
+/// The pace of one room.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    waiting: Arc<Waiting>,
+    until: Option<Instant>,
+}
+
+impl Pace {
+    /// The room says something to its sessions.
+    pub(super) fn say(&mut self, say: impl FnOnce(&Arc<Waiting>)) {
+        let before = self.waiting.queues.load(Ordering::Acquire);
+        // Nobody tells before it is known what is few.
+        self.waiting.few.store(usize::MAX, Ordering::Release);
+        say(&self.waiting);
+        let now = self.waiting.queues.load(Ordering::Acquire);
+        let few = before + 1 + now.saturating_sub(before) / LATE;
+        self.waiting.few.store(few, Ordering::Release);
+        self.until = (now > few).then(|| Instant::now() + PATIENCE);
+    }
+
+    /// Until when the room waits, if it does.
+    pub(super) fn until(&mut self) -> Option<Instant> {
+        let is_over =
+            self.waiting.queues.load(Ordering::Acquire) <= self.waiting.few.load(Ordering::Acquire);
+        if is_over || self.until.is_some_and(|until| until <= Instant::now()) {
+            self.until = None;
+        }
+        self.until
+    }
+
+    /// Perhaps it is over.
+    pub(super) async fn changed(&self) {
+        self.waiting.fewer.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_room_waits_for_nine_in_ten() {
+        let mut pace = Pace::default();
+        let mut holds = Vec::new();
+        pace.say(|waiting| holds.extend((0..20).map(|_| Hold::new(waiting))));
+        assert!(pace.until().is_some());
+        holds.truncate(4);
+        assert!(pace.until().is_some());
+        holds.truncate(3);
+        pace.changed().await;
+        assert_eq!(pace.until(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn not_for_one() {
+        let mut pace = Pace::default();
+        let mut deaf = Vec::new();
+        pace.say(|waiting| deaf.push(Hold::new(waiting)));
+        assert_eq!(pace.until(), None);
+        pace.say(|waiting| deaf.extend((0..5).map(|_| Hold::new(waiting))));
+        assert!(pace.until().is_some(), "it is not known yet who is deaf");
+        tokio::time::sleep(PATIENCE).await;
+        assert_eq!(pace.until(), None);
+        // From here on the others alone are waited for.
+        let mut holds = Vec::new();
+        pace.say(|waiting| holds.extend((0..5).map(|_| Hold::new(waiting))));
+        assert!(pace.until().is_some());
+        holds.clear();
+        assert_eq!(pace.until(), None);
+        assert_eq!(deaf.len(), 6);
+    }
+}

@@ -39,6 +39,12 @@ const STEPS: &[&str] = &[
     ",
 ];
 
+/// Pages of 4 KiB in the write-ahead log before they are copied into the file. Where a thousand documents are written in turn
+/// each has a page that changes again and again, and is copied once for all.
+const WAL_PAGES: i64 = 4_096;
+/// How much of the file the writer keeps in memory: the page at the end of each document that is written.
+const CACHE_KIB: i64 = 16 << 10;
+
 /// How long a reader waits for a lock that only a checkpoint of the write-ahead log can hold.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,6 +61,8 @@ fn prepare(connection: &mut Connection) -> Result<Result<(), LogError>, rusqlite
     connection.pragma_update(None, "synchronous", "full")?;
     // Freed pages of deleted documents are overwritten: what is deleted must not be found.
     connection.pragma_update(None, "secure_delete", "on")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let transaction = connection.transaction()?;
     let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let supported = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);

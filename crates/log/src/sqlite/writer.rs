@@ -1,6 +1,10 @@
 //! The one thread that writes.
 
-use std::{collections::HashMap, thread::JoinHandle};
+use std::{
+    collections::HashMap,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use motet_model::{DocumentId, Revision};
 use rusqlite::{Connection, params};
@@ -15,6 +19,9 @@ const QUEUE_REQUESTS_MAX: usize = 4_096;
 const GROUP_REQUESTS_MAX: usize = 1_024;
 /// Most documents whose heads are remembered.
 const HEADS_MAX: usize = 65_536;
+
+/// The longest that a commit waits for more to write.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 type Reply<T> = oneshot::Sender<Result<T, LogError>>;
 
@@ -126,6 +133,7 @@ impl Store {
     fn run(&mut self, mut requests: mpsc::Receiver<Request>) {
         let mut group = Vec::with_capacity(GROUP_REQUESTS_MAX);
         while requests.blocking_recv_many(&mut group, GROUP_REQUESTS_MAX) > 0 {
+            let began = Instant::now();
             let mut answers = Vec::with_capacity(group.len());
             // Not in a transaction with others.
             let scrubs = group.extract_if(.., |it| matches!(it, Request::Scrub { .. }));
@@ -147,6 +155,11 @@ impl Store {
                         let _gone = reply.send(scrubbed.clone().map_err(unavailable));
                     }
                 }
+            }
+            // Where others have asked meanwhile, those who were just answered ask again soon, and a commit with them in
+            // it costs little more than one without. Whoever writes alone waits for nobody.
+            if (1..GROUP_REQUESTS_MAX).contains(&requests.len()) {
+                std::thread::sleep((began.elapsed() * 2).min(PAUSE_MAX));
             }
         }
     }

@@ -20,6 +20,7 @@ mod heads;
 mod hints;
 mod indexing;
 mod live;
+mod load;
 mod outbox;
 mod pace;
 mod places;
@@ -188,6 +189,7 @@ impl Collab {
         clock: Arc<dyn Clock>,
         settings: CollabSettings,
     ) -> Arc<Self> {
+        let load = Arc::default();
         let shared = Shared {
             log,
             catalog,
@@ -195,6 +197,7 @@ impl Collab {
             bus: Arc::new(bus),
             settings: settings.document.clone(),
             tally: Arc::default(),
+            load: Arc::clone(&load),
             reconciling: Arc::new(Semaphore::new(RECONCILING_MAX)),
             indexing: Arc::new(Semaphore::new(1)),
         };
@@ -214,6 +217,7 @@ impl Collab {
             uplinks: Arc::new(Uplinks::new(node)),
         });
         tokio::spawn(Arc::clone(&collab).watch_ends());
+        tokio::spawn(load::watch(Arc::downgrade(&load)));
         tokio::spawn(heads::watch(Arc::downgrade(&collab.registry)));
         collab
     }

@@ -145,6 +145,12 @@ impl Outbox {
         self.writer.notify_one();
     }
 
+    /// Whether there is nothing to send, not even the end.
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.lock();
+        queue.events.is_empty() && queue.end.is_none() && !queue.ask
+    }
+
     /// Whether the session is over.
     pub(crate) fn has_ended(&self) -> bool {
         self.lock().end.is_some()

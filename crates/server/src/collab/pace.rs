@@ -23,6 +23,9 @@ use tokio::{
 /// The longest that a room waits after it has said something.
 const PATIENCE: Duration = Duration::from_millis(25);
 
+/// With so many changes in a batch what it costs by itself hardly counts: the next need not gather.
+const MANY: u64 = 64;
+
 /// One queue may be late, and one more of so many.
 const LATE: usize = 10;
 
@@ -61,6 +64,8 @@ impl Drop for Hold {
 pub(super) struct Pace {
     waiting: Arc<Waiting>,
     until: Option<Instant>,
+    /// Until when edits gather after a commit, since the machine is busy.
+    gathers: Option<Instant>,
 }
 
 impl Pace {
@@ -76,6 +81,12 @@ impl Pace {
         self.until = (now > few).then(|| Instant::now() + PATIENCE);
     }
 
+    /// The room has committed so many changes; the next ones may gather for so long.
+    pub(super) fn committed(&mut self, changes: u64, pause: Duration) {
+        let gathers = changes < MANY && !pause.is_zero();
+        self.gathers = gathers.then(|| Instant::now() + pause);
+    }
+
     /// Until when the room waits, if it does.
     pub(super) fn until(&mut self) -> Option<Instant> {
         let is_over =
@@ -83,7 +94,8 @@ impl Pace {
         if is_over || self.until.is_some_and(|until| until <= Instant::now()) {
             self.until = None;
         }
-        self.until
+        self.gathers = self.gathers.filter(|until| *until > Instant::now());
+        self.until.max(self.gathers)
     }
 
     /// Perhaps it is over.

@@ -41,6 +41,7 @@ use self::{
 };
 use super::{
     hints::Link,
+    load::Load,
     outbox::{End, Feed},
     pace::Pace,
     registry::Registry,
@@ -146,6 +147,8 @@ pub(crate) struct Shared<L> {
     pub(crate) bus: Arc<AnyBus>,
     pub(crate) settings: Settings,
     pub(crate) tally: Arc<Tally>,
+    /// How busy the machine is.
+    pub(crate) load: Arc<Load>,
     /// How many submissions may be reconciled at a time: each takes a copy of its document.
     pub(crate) reconciling: Arc<Semaphore>,
     /// How many texts may be indexed at a time: the catalog takes one.

@@ -109,6 +109,12 @@ impl Shared {
 
     /// Answers a message. A client that asks without reading the answers is cut off.
     fn answer(&self, message: Message) {
+        self.prepend(message);
+        self.writer.notify_one();
+    }
+
+    /// Answers a message together with what follows at once, and leaves it to that to wake the writer.
+    fn prepend(&self, message: Message) {
         let mut answers = self.answers();
         answers.size_bytes += message.len();
         if answers.size_bytes > ANSWERS_BYTES_MAX {
@@ -116,8 +122,6 @@ impl Shared {
         } else {
             answers.messages.push(message);
         }
-        drop(answers);
-        self.writer.notify_one();
     }
 
     /// Answers a ping, or the latest of some.
@@ -143,9 +147,12 @@ impl Shared {
 
     /// From here on the writer speaks for the session.
     fn register(&self, session: Arc<Session>) {
+        let outbox = Arc::clone(&session.outbox);
         self.sessions().insert(session.key(), session);
-        // The answer may have come before the writer could know the session.
-        self.writer.notify_one();
+        // The answer may have come before the writer could know the session; else it wakes the writer itself.
+        if !outbox.is_empty() {
+            self.writer.notify_one();
+        }
     }
 }
 

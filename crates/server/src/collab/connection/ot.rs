@@ -276,7 +276,13 @@ impl Ot {
             user_id: principal.user,
             expires_at: expires_at.as_deref(),
         };
-        self.answer(None, ot::encode(&authenticated));
+        // One frame for this and the document, or for why there is none.
+        let authenticated = Message::Json(Piece::One(None, ot::encode(&authenticated)));
+        if self.opening.document.is_some() {
+            self.shared.prepend(authenticated);
+        } else {
+            self.shared.answer(authenticated);
+        }
         if let Some(uplink) = &self.opening.uplink {
             uplink.shown(&principal);
         }

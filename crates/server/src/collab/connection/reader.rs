@@ -1,7 +1,7 @@
 //! The half of a connection that hears the client, whatever it speaks.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -11,7 +11,7 @@ use motet_document::Command;
 use motet_protocol::{ErrorCode, close};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{Broken, Frame, Shared, throttle::Throttle};
@@ -95,43 +95,53 @@ async fn hear(
     // What has come while the listener was busy.
     let mut ahead = None;
     beside(Box::pin(listener.open()), frames, &mut ahead, &shared).await;
-    let mut heard = interval(HEARD_INTERVAL);
-    heard.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut draining = listener.collab().draining.subscribe();
+    let mut drains = pin!(until(&mut draining));
     let mut last_heard = Instant::now();
     let mut told_heard = last_heard;
+    let mut tells = last_heard + HEARD_INTERVAL;
     let settings = &listener.collab().settings;
     let frame_bytes_max = settings.message_bytes_max.max(settings.update_bytes_max);
     let mut throttle = Throttle::new(settings.rates, frame_bytes_max, last_heard);
     // Until when no more is read of a client that says too much.
-    let mut pause = None;
+    let mut pause: Option<Instant> = None;
+    // One timer for all that falls due. It may go off early, and is set anew where it has, or would be late.
+    let mut alarm = pin!(sleep_until(tells));
     loop {
         let due = listener.due();
+        let first = [due, pause].into_iter().flatten().fold(tells, Instant::min);
+        if alarm.is_elapsed() || alarm.deadline() > first {
+            alarm.as_mut().reset(first);
+        }
         // A client that always has something to say must not outlive what ends a connection:
         // its frames come last.
         tokio::select! {
             biased;
-            () = until(&mut draining) => {
+            () = &mut drains => {
                 listener.fail(ErrorCode::Unavailable, "the server restarts");
                 return None;
             }
-            () = reached(due) => {
-                Box::pin(listener.fall_due()).await;
-                if listener.shared().is_closing() {
-                    return None;
+            () = &mut alarm => {
+                let now = Instant::now();
+                if due.is_some_and(|due| due <= now) {
+                    Box::pin(listener.fall_due()).await;
+                    if listener.shared().is_closing() {
+                        return None;
+                    }
                 }
+                if tells <= now {
+                    tells = now + HEARD_INTERVAL;
+                    if last_heard.elapsed() > SILENCE {
+                        listener.fail(ErrorCode::Silent, "nothing was heard for 60 s");
+                        return None;
+                    }
+                    if last_heard > told_heard {
+                        told_heard = last_heard;
+                        Box::pin(tell_heard(listener.shared())).await;
+                    }
+                }
+                pause = pause.filter(|pause| *pause > now);
             }
-            _ = heard.tick() => {
-                if last_heard.elapsed() > SILENCE {
-                    listener.fail(ErrorCode::Silent, "nothing was heard for 60 s");
-                    return None;
-                }
-                if last_heard > told_heard {
-                    told_heard = last_heard;
-                    Box::pin(tell_heard(listener.shared())).await;
-                }
-            }
-            () = reached(pause), if pause.is_some() => pause = None,
             frame = next(frames, &mut ahead), if pause.is_none() => {
                 last_heard = Instant::now();
                 match frame {
@@ -202,16 +212,6 @@ async fn tell_heard(shared: &Shared) {
             session: session.id,
         };
         session.tell(heard).await;
-    }
-}
-
-/// Waits until the deadline, and not at all if it is past: a timer that is made anew for each frame
-/// would never be given the time to fire.
-async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) if Instant::now() < deadline => sleep_until(deadline).await,
-        Some(_) => {}
-        None => std::future::pending().await,
     }
 }
 

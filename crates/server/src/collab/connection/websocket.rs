@@ -20,9 +20,8 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    io::{Cursor, ErrorKind, IoSlice},
+    io::{Cursor, IoSlice},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -36,7 +35,13 @@ use futures_util::{Sink, Stream};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
 use motet_protocol::close;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
 use tungstenite::{
     Utf8Bytes,
     handshake::derive_accept_key,
@@ -145,9 +150,9 @@ pub(crate) struct Socket {
 impl Socket {
     /// Its two halves. Messages have at most so many bytes.
     pub(crate) fn split(self, message_bytes_max: usize) -> (Reader, Writer) {
-        let tcp = Arc::new(self.tcp);
+        let (read, write) = self.tcp.into_split();
         let reader = Reader {
-            tcp: Arc::clone(&tcp),
+            tcp: read,
             frames: Frames {
                 unread: BytesMut::from(&self.ahead[..]),
                 message: None,
@@ -156,7 +161,7 @@ impl Socket {
             is_over: false,
         };
         let writer = Writer {
-            tcp,
+            tcp: write,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
         };
@@ -166,7 +171,7 @@ impl Socket {
 
 /// What the client says.
 pub(crate) struct Reader {
-    tcp: Arc<TcpStream>,
+    tcp: OwnedReadHalf,
     frames: Frames,
     /// There was a farewell, or an error.
     is_over: bool,
@@ -189,16 +194,15 @@ impl Stream for Reader {
                     return Poll::Ready(Some(Err(broken)));
                 }
             }
-            let mut is_there = ready!(this.tcp.poll_read_ready(cx)).is_ok();
-            READ.with_borrow_mut(|read| match this.tcp.try_read(read) {
-                Ok(0) => is_there = false,
-                Ok(length) => this.frames.unread.extend_from_slice(&read[..length]),
-                Err(error) => {
-                    is_there &=
-                        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted);
-                }
+            // Not `try_read`: this knows that a socket which gave less than there was room for is empty, and does not
+            // ask it once more.
+            let read = READ.with_borrow_mut(|read| {
+                let mut buffer = ReadBuf::new(read);
+                let polled = Pin::new(&mut this.tcp).poll_read(cx, &mut buffer);
+                this.frames.unread.extend_from_slice(buffer.filled());
+                polled.map_ok(|()| buffer.filled().is_empty())
             });
-            this.is_over = !is_there;
+            this.is_over = ready!(read).unwrap_or(true);
         }
         Poll::Ready(None)
     }
@@ -330,7 +334,7 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 
 /// What the client is sent.
 pub(crate) struct Writer {
-    tcp: Arc<TcpStream>,
+    tcp: OwnedWriteHalf,
     waiting: VecDeque<Part>,
     waiting_bytes: usize,
 }
@@ -402,16 +406,10 @@ impl Writer {
                 *piece = IoSlice::new(slice);
                 count += 1;
             }
-            match self.tcp.try_write_vectored(&pieces[..count]) {
-                Ok(0) => return Poll::Ready(Err(Broken::Gone)),
+            let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, &pieces[..count]);
+            match ready!(written) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Gone)),
                 Ok(length) => self.written(length),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => {}
-                    ErrorKind::WouldBlock => {
-                        ready!(self.tcp.poll_write_ready(cx)).map_err(|_| Broken::Gone)?;
-                    }
-                    _ => return Poll::Ready(Err(Broken::Gone)),
-                },
             }
         }
         // **quiet is free**

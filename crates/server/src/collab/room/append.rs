@@ -233,6 +233,8 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
         let events = self.document.commit(plan, head);
         self.deliver(events);
         if changed {
+            let pause = self.shared.load.pause();
+            self.pace.committed(head.since(base), pause);
             self.signals.reached(head);
             self.shared.tally.appends.fetch_add(1, Ordering::Relaxed);
             if let Some(changes) = changes {

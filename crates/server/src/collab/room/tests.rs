@@ -118,6 +118,7 @@ async fn registry<L: DocumentLog>(log: L) -> (tempfile::TempDir, Arc<Registry<Ar
         bus: Arc::new(LocalBus::alone(NodeId::from_bytes([1; 16])).into()),
         settings: Settings::default(),
         tally: Arc::default(),
+        load: Arc::default(),
         reconciling: Arc::new(Semaphore::new(1)),
         indexing: Arc::new(Semaphore::new(1)),
     });

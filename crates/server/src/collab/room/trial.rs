@@ -282,6 +282,7 @@ impl Node {
                 ..settings
             },
             tally: Arc::default(),
+            load: Arc::default(),
             reconciling: Arc::new(Semaphore::new(1)),
             indexing: Arc::new(Semaphore::new(1)),
         });

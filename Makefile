@@ -38,10 +38,10 @@ node_modules/.package-lock.json: package.json package-lock.json packages/*/packa
 	@touch $@
 
 .PHONY: test
-test: test-needs test-rust test-api test-ts test-interop test-browser ## Install what the tests need, and pass them all
+test: test-needs test-rust guard test-api test-ts test-interop test-browser ## Install what the tests need, and pass them all
 
 .PHONY: test-needs
-test-needs: ## Install what the tests need: Chromium, cargo-nextest, schemathesis, and the services
+test-needs: ## Install what the tests need: Chromium, Valgrind, cargo-nextest, schemathesis, and the services
 	scripts/test-needs
 
 .PHONY: services
@@ -58,6 +58,14 @@ test-server: web ## Build the server that the tests drive
 test-rust: test-server ## Rust tests: units, laws, contracts, kill test, simulation
 	cargo nextest run --locked --workspace
 	cargo test --locked --workspace --doc --quiet
+
+.PHONY: guard
+guard: ## Count the instructions of the hot paths; fails where they are over a tenth more than before
+	scripts/guard
+
+.PHONY: guard-renew
+guard-renew: ## Write down what is counted now as what is to be expected from now on
+	scripts/guard renew
 
 .PHONY: test-api
 test-api: test-server ## Made-up requests from the OpenAPI document against the real server, for two minutes

@@ -159,3 +159,125 @@ impl Group {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use motet_model::UserId;
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const ID: DocumentId = DocumentId::from_bytes([7; 16]);
+
+    /// A row as a store has it: a record, and the place that it belongs to.
+    type Stored = (Place, Bytes);
+
+    fn change(seq: u64, size_bytes: usize) -> Change {
+        Change {
+            author: UserId::from_bytes([1; 16]),
+            client_id: "client".parse().unwrap(),
+            seq,
+            merged: false,
+            time_ms: 1_700_000_000_000 + seq,
+            delta: Bytes::from(vec![b'x'; size_bytes]),
+            update: Bytes::from(seq.to_le_bytes().to_vec()),
+        }
+    }
+
+    /// Appends of as many changes, of this many bytes each.
+    fn stored(appends: &[(u64, usize)]) -> Vec<Stored> {
+        let mut head = Revision::ZERO;
+        let rows = appends.iter().map(|(count, size_bytes)| {
+            let seqs = head.get()..head.get() + count;
+            let changes: Vec<_> = seqs.map(|seq| change(seq, *size_bytes)).collect();
+            let (first, last) = (head.next(), head.plus(*count));
+            head = last;
+            let place = Place {
+                id: ID,
+                first,
+                last,
+            };
+            (place, codec::encode_changes(place, &changes).into())
+        });
+        rows.collect()
+    }
+
+    fn changes(rows: &[Stored]) -> Vec<Change> {
+        let read = rows
+            .iter()
+            .map(|(place, record)| codec::decode_changes(*place, record));
+        read.flat_map(Result::unwrap).collect()
+    }
+
+    /// Rows after `through`, and the one that ends there, as a store reads them.
+    fn rows(stored: &[Stored], through: Revision) -> Vec<Row> {
+        let later = stored.iter().filter(|(place, _)| place.last >= through);
+        let rows = later.map(|(place, record)| {
+            let changes = place.last.since(place.first) + 1;
+            let small =
+                changes < u64::from(SMALL_CHANGES_MAX) && record.len() < SMALL_BYTES_MAX as usize;
+            Row {
+                first: place.first,
+                last: place.last,
+                record: small.then(|| record.clone()),
+            }
+        });
+        rows.take(ROWS_MAX as usize).collect()
+    }
+
+    proptest! {
+        /// Whatever the appends are: steps come to an end, and the same is read before and after each.
+        #[test]
+        fn the_same_changes_after_each_step(
+            appends in vec(prop_oneof![
+                8 => (1..4_u64, 0..40_usize),
+                1 => (200..300_u64, 0..9_usize),
+                1 => (1..3_u64, 5_000..60_000_usize),
+            ], 1..80),
+        ) {
+            let mut stored = stored(&appends);
+            let (before, mut through) = (changes(&stored), Revision::ZERO);
+            for _ in 0..=appends.len() {
+                let step = step(ID, through, rows(&stored, through)).unwrap();
+                prop_assert!(step.through >= through);
+                through = step.through;
+                if let Some(merge) = step.merge {
+                    let Place { first, last, .. } = merge.place;
+                    let within = |place: &Place| place.first >= first && place.last <= last;
+                    let at = stored.iter().position(|(place, _)| within(place)).unwrap();
+                    prop_assert_eq!(stored.iter().filter(|(it, _)| within(it)).count(), merge.rows);
+                    stored.retain(|(place, _)| !within(place));
+                    stored.insert(at, (merge.place, merge.record.into()));
+                    prop_assert_eq!(&changes(&stored), &before);
+                }
+                if !step.more {
+                    break;
+                }
+            }
+            prop_assert_eq!(through.get(), before.len() as u64, "it comes to an end");
+        }
+
+        /// A row that is damaged, or that follows on nothing, is told of and never merged.
+        #[test]
+        fn damage_is_not_merged(count in 2..20_u64, at in any::<prop::sample::Index>(), bit in 0..8) {
+            let appends = vec![(1, 20); usize::try_from(count).unwrap()];
+            let stored = stored(&appends);
+            let mut damaged = rows(&stored, Revision::ZERO);
+            let at = at.index(damaged.len());
+            let mut record = damaged[at].record.take().unwrap().to_vec();
+            let byte = record.len() / 2;
+            record[byte] ^= 1_u8 << bit;
+            damaged[at].record = Some(record.into());
+            let refused = step(ID, Revision::ZERO, damaged);
+            let corrupt = matches!(refused, Err(LogError::Corrupt { .. }));
+            prop_assert!(corrupt);
+            if (1..stored.len() - 1).contains(&at) {
+                let mut gap = rows(&stored, Revision::ZERO);
+                gap.remove(at);
+                let refused = step(ID, Revision::ZERO, gap);
+                let corrupt = matches!(refused, Err(LogError::Corrupt { .. }));
+                prop_assert!(corrupt);
+            }
+        }
+    }
+}

@@ -21,6 +21,9 @@ pub(super) const FORMAT_2: u8 = 2;
 
 const MERGED: u64 = 1;
 
+/// Format 3 has a byte or more of each change in six columns; deltas and updates may be empty.
+const CHANGE_BYTES_MIN: usize = 6;
+
 /// Who made some of the changes.
 struct Client {
     author: UserId,
@@ -74,8 +77,8 @@ pub(super) fn put(body: &mut Vec<u8>, changes: &[Change]) {
 
 /// All that is there, which must be `count` changes. They share the body's bytes.
 pub(super) fn take_all(mut body: Bytes, count: u64) -> Option<Vec<Change>> {
-    // Each takes more than a byte.
-    let count = usize::try_from(count).ok().filter(|it| *it <= body.len())?;
+    let count = usize::try_from(count).ok();
+    let count = count.filter(|it| *it <= body.len() / CHANGE_BYTES_MIN)?;
     let body = &mut body;
     let len = take_len(body)?;
     let mut clients = Vec::new();

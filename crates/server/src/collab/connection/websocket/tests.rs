@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use futures_util::{SinkExt, StreamExt};
+use proptest::{collection::vec, prelude::*};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -11,6 +12,9 @@ use super::*;
 const LIMIT: usize = 1_000;
 const MASK: [u8; 4] = [0x9a, 0x3c, 0x71, 0xe5];
 
+/// Longest header of a frame of a client.
+const CLIENT_HEADER_BYTES_MAX: usize = 14;
+
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 const FRONT_OF_TEXT: u8 = 0x01;
@@ -18,6 +22,7 @@ const MIDDLE: u8 = 0x00;
 const END: u8 = 0x80;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 
 /// A frame of a client.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -37,13 +42,18 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What is heard of these bytes, when so many of them arrive at a time.
 fn hear(bytes: &[u8], at_a_time: usize) -> (Vec<Frame>, Option<Broken>, Frames) {
+    hear_parts(bytes.chunks(at_a_time))
+}
+
+/// The same, when they arrive in these parts.
+fn hear_parts<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<Frame>, Option<Broken>, Frames) {
     let mut frames = Frames {
         unread: BytesMut::new(),
         message: None,
         message_bytes_max: LIMIT,
     };
     let mut heard = Vec::new();
-    for part in bytes.chunks(at_a_time) {
+    for part in parts {
         frames.unread.extend_from_slice(part);
         loop {
             match frames.next() {
@@ -52,8 +62,26 @@ fn hear(bytes: &[u8], at_a_time: usize) -> (Vec<Frame>, Option<Broken>, Frames) 
                 Err(broken) => return (heard, Some(broken), frames),
             }
         }
+        // **bounded**
+        let message = frames.message.as_ref().map_or(0, |it| it.payload.len());
+        assert!(message <= LIMIT);
+        let rest = (LIMIT - message).max(CONTROL_BYTES_MAX);
+        assert!(frames.unread.len() < CLIENT_HEADER_BYTES_MAX + rest);
     }
     (heard, None, frames)
+}
+
+/// These bytes in parts of these lengths, and what is left.
+fn cut<'a>(mut bytes: &'a [u8], lens: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut lens = lens.iter();
+    std::iter::from_fn(move || {
+        let len = lens
+            .next()
+            .map_or(bytes.len(), |len| *len.min(&bytes.len()));
+        let (part, rest) = bytes.split_at(len);
+        bytes = rest;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 fn broken(bytes: &[u8]) -> Option<Broken> {
@@ -85,6 +113,94 @@ fn messages_come_whole_however_they_arrive() {
         assert!(said.eq(expected));
         assert_eq!(broken, None);
         assert_eq!(frames.unread.capacity(), 0, "quiet is free");
+    }
+}
+
+/// What a client says, and the frames that say it.
+fn said() -> impl Strategy<Value = (Frame, Vec<u8>)> {
+    let payload = || prop_oneof![vec(any::<u8>(), 0..9), vec(any::<u8>(), 120..400)];
+    let pieces = || vec((1..130_usize, any::<bool>()), 0..4);
+    prop_oneof![
+        ("\\PC{0,200}", pieces()).prop_map(|(text, pieces)| {
+            let bytes = in_pieces(TEXT, text.as_bytes(), &pieces);
+            (Frame::Text(text.into()), bytes)
+        }),
+        (payload(), pieces()).prop_map(|(payload, pieces)| {
+            let bytes = in_pieces(BINARY, &payload, &pieces);
+            (Frame::Binary(payload.into()), bytes)
+        }),
+        vec(any::<u8>(), 0..=CONTROL_BYTES_MAX).prop_map(|payload| {
+            let bytes = frame(PING, &payload);
+            (Frame::Ping(payload.into()), bytes)
+        }),
+    ]
+}
+
+/// A message in fragments of these lengths, after some of which a pong comes in between.
+fn in_pieces(first: u8, mut payload: &[u8], pieces: &[(usize, bool)]) -> Vec<u8> {
+    let (mut bytes, mut opcode) = (Vec::new(), first & !END);
+    for (len, pong) in pieces {
+        let (piece, rest) = payload.split_at((*len).min(payload.len()));
+        bytes.extend(frame(opcode, piece));
+        if *pong {
+            bytes.extend(frame(PONG, b"between"));
+        }
+        (payload, opcode) = (rest, MIDDLE);
+    }
+    bytes.extend(frame(opcode | END, payload));
+    bytes
+}
+
+/// All that a frame says.
+fn shown(frame: &Frame) -> String {
+    match frame {
+        Frame::Text(text) => format!("text {text}"),
+        Frame::Binary(bytes) => format!("binary {bytes:?}"),
+        Frame::Ping(bytes) => format!("ping {bytes:?}"),
+        Frame::Pong => "pong".to_owned(),
+        Frame::Close(code) => format!("close {code:?}"),
+    }
+}
+
+fn cuts() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![vec(1..4_usize, 0..200), vec(1..150_usize, 0..30)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Wherever a stream is cut, the same is heard of it, and all of it.
+    #[test]
+    fn the_same_wherever_it_is_cut(said in vec(said(), 1..12), cuts in cuts()) {
+        let bytes: Vec<u8> = said.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        let (heard, broken, frames) = hear_parts(cut(&bytes, &cuts));
+        prop_assert_eq!(broken, None);
+        prop_assert!(frames.unread.is_empty() && frames.message.is_none());
+        let heard = heard.iter().filter(|frame| !matches!(frame, Frame::Pong));
+        let expected = said.iter().map(|(frame, _)| shown(frame));
+        prop_assert!(heard.map(shown).eq(expected));
+    }
+
+    /// No bytes make it panic or keep more than a message, and how they arrive makes no difference.
+    #[test]
+    fn any_bytes_are_taken(
+        said in vec(said(), 0..6),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        tail in vec(any::<u8>(), 0..60),
+        cuts in cuts(),
+    ) {
+        let mut bytes: Vec<u8> = said.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        bytes.extend(tail);
+        for (at, to) in damage {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = to;
+            }
+        }
+        let (whole, broken, _) = hear_parts(std::iter::once(&bytes[..]));
+        let (parts, broken_too, _) = hear_parts(cut(&bytes, &cuts));
+        prop_assert!(whole.iter().map(shown).eq(parts.iter().map(shown)));
+        prop_assert_eq!(broken, broken_too);
     }
 }
 

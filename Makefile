@@ -154,7 +154,8 @@ sessions: client ## Many random sessions with Yjs and yrs: make sessions SESSION
 
 .PHONY: fuzz
 fuzz: ## Fuzz all decoders with coverage, a minute for each target: make fuzz SECONDS=3600
-	for target in apply merge load messages operations; do scripts/fuzz $$target $(or $(SECONDS),60) || exit 1; done
+	for target in apply merge load messages operations frames batches records; do \
+	  scripts/fuzz $$target $(or $(SECONDS),60) || exit 1; done
 
 .PHONY: vectors
 vectors: node_modules/.package-lock.json ## Make vectors/ anew by running quill-delta

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::apply(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::documents::apply(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::messages(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::documents::messages(data));

@@ -5,35 +5,17 @@
 mod mutate;
 #[path = "support/random.rs"]
 mod random;
-#[path = "../../../fuzz/src/lib.rs"]
-#[allow(unreachable_pub, reason = "a crate of its own elsewhere")]
+#[path = "support/survive.rs"]
+mod survive;
+#[path = "../../../fuzz/src/documents/mod.rs"]
+#[allow(unreachable_pub, reason = "part of a library elsewhere")]
 mod targets;
 
-use mutate::mutate;
-use random::Random;
 use targets::{TARGETS, seeds};
-
-/// Damaged seeds of one target.
-const ROUNDS: usize = 1_500;
-/// The longest seed that is damaged: debug builds check invariants slowly.
-const SEED_BYTES_MAX: usize = 2_000;
 
 fn survives(name: &str) {
     let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).unwrap();
-    let seeds: Vec<Vec<u8>> = seeds()
-        .into_iter()
-        .filter_map(|(of, bytes)| (of == name).then_some(bytes))
-        .collect();
-    assert!(seeds.len() > 3, "{name} has hardly any seeds");
-    seeds.iter().for_each(|seed| target(seed));
-    let short = seeds.iter().filter(|seed| seed.len() <= SEED_BYTES_MAX);
-    let short: Vec<&Vec<u8>> = short.collect();
-    let mut random = Random(7);
-    for _ in 0..ROUNDS {
-        let mut bytes = short[random.below(short.len())].clone();
-        mutate(&mut bytes, &mut random);
-        target(&bytes);
-    }
+    survive::survive(*target, name, seeds());
 }
 
 #[test]

@@ -7,10 +7,10 @@ use motet_crdt::{
 use motet_ot::Delta;
 use serde_json::Value;
 
-const DOCUMENTS: &str = include_str!("../../vectors/yjs/compatibility.json");
-const KEYSTROKES: &str = include_str!("../../vectors/traces/sequential.json");
-const TRANSFORM: &str = include_str!("../../vectors/delta/transform.json");
-const INVERT: &str = include_str!("../../vectors/delta/invert.json");
+const DOCUMENTS: &str = include_str!("../../../vectors/yjs/compatibility.json");
+const KEYSTROKES: &str = include_str!("../../../vectors/traces/sequential.json");
+const TRANSFORM: &str = include_str!("../../../vectors/delta/transform.json");
+const INVERT: &str = include_str!("../../../vectors/delta/invert.json");
 
 /// One in so many of quill-delta's cases.
 const CASES_STEP: usize = 60;

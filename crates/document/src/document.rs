@@ -480,12 +480,13 @@ impl Document {
             Dialect::Ot => update.concerns_positions(),
             Dialect::Yjs => !update.awareness.is_empty(),
         };
-        self.sessions
-            .iter_mut()
+        let events: Events = (self.sessions.iter_mut())
             .filter(|(_, session)| matches!(session.delivery, Delivery::Live(_)))
             .filter(|(_, session)| concerns(session.dialect))
             .map(|(id, _)| (*id, Event::Presence(Arc::clone(&update))))
-            .collect()
+            .collect();
+        self.sessions.tells(&update, events.len());
+        events
     }
 
     /// The session's queue was full, and changes or presence for it were dropped: it is sent nothing

@@ -58,7 +58,7 @@ pub use document::{Document, Settings};
 pub use edits::Route;
 pub use event::{CloseReason, Event, Joined, Reject};
 pub use plan::{Events, Plan};
-pub use presence::{Presence, PresenceUpdate, Selection, Wire};
+pub use presence::{Presence, PresenceUpdate, PresenceWire, Selection, Wire};
 pub use reconciliation::Reconciliation;
 pub use report::{REPORT_BYTES_MAX, Report, ReportError};
 pub use submission::Submission;

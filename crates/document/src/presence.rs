@@ -61,8 +61,8 @@ pub(crate) fn caret_after(delta: &Delta) -> Option<usize> {
 pub struct Presence {
     /// Whose.
     pub session: SessionId,
-    /// What stands for the session in changes, if it is here.
-    pub number: Option<u32>,
+    /// What stands for the session as long as the document is open.
+    pub number: u32,
     /// The account.
     pub user: UserId,
     /// The account's name.
@@ -87,6 +87,18 @@ pub struct Wire {
     pub yjs: OnceLock<Bytes>,
 }
 
+/// The same for an update of presence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PresenceWire {
+    /// In the dialect of positions, for clients that know sessions by their numbers.
+    pub ot: OnceLock<Bytes>,
+    /// The same for clients that do not: who has moved is told whole.
+    pub ot_whole: OnceLock<Bytes>,
+    /// In the dialect of identities.
+    pub yjs: OnceLock<Bytes>,
+    size_bytes: OnceLock<usize>,
+}
+
 /// What has changed since the last update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PresenceUpdate {
@@ -96,18 +108,39 @@ pub struct PresenceUpdate {
     pub joined: Vec<Presence>,
     /// Replace what was known.
     pub updated: Vec<Presence>,
+    /// The same, where nothing but the cursor is another.
+    pub moved: Vec<Presence>,
     /// Gone.
     pub left: Vec<SessionId>,
     /// The same for clients that speak identities.
     pub awareness: Vec<AwarenessState>,
     /// Places for the caller to keep the update's wire forms, so that each is encoded once for all.
-    pub wire: Wire,
+    pub wire: PresenceWire,
 }
 
 impl PresenceUpdate {
+    /// About how long its longest wire form is. O(1), after the first time.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        const PRESENCE_BYTES: usize = 192;
+        const ENTRY_BYTES: usize = 48;
+        *self.wire.size_bytes.get_or_init(|| {
+            let presences = [&self.joined, &self.updated, &self.moved];
+            let data = |one: &Presence| one.data.as_ref().map_or(0, |data| data.len());
+            let presences = presences.into_iter().flatten();
+            let positions: usize = presences.map(|it| PRESENCE_BYTES + data(it)).sum();
+            let state = |one: &AwarenessState| one.state.as_ref().map_or(0, |state| state.len());
+            let states = self.awareness.iter().map(|it| ENTRY_BYTES + state(it));
+            states
+                .sum::<usize>()
+                .max(positions + ENTRY_BYTES * self.left.len())
+        })
+    }
+
     /// Whether there is anything in it for clients that speak positions.
     pub(crate) fn concerns_positions(&self) -> bool {
-        self.reset || !(self.joined.is_empty() && self.updated.is_empty() && self.left.is_empty())
+        let is_empty = self.joined.is_empty() && self.updated.is_empty() && self.moved.is_empty();
+        self.reset || !(is_empty && self.left.is_empty())
     }
 }
 
@@ -117,11 +150,21 @@ pub(crate) const SILENT_MS: u64 = 30_000;
 /// How often silent sessions are looked for.
 pub(crate) const EXPIRY_INTERVAL_MS: u64 = 5_000;
 
+/// The longest time between two updates of cursors that move.
+pub(crate) const PAUSE_MS_MAX: u64 = 2_000;
+
 /// The least time between two updates in a room of `sessions`.
 ///
 /// An update of everyone goes to everyone, so its cost is quadratic; waiting longer in a larger room
-/// keeps the messages per second that a client receives about constant.
+/// keeps what a client receives in a second about constant.
 pub(crate) fn interval_ms(sessions: usize) -> u64 {
+    const LEAST_MS: u64 = 50;
+    const SESSIONS_PER_MS: u64 = 5;
+    (sessions as u64 / SESSIONS_PER_MS).clamp(LEAST_MS, PAUSE_MS_MAX)
+}
+
+/// The same between two reports to other nodes, which spell everything out.
+pub(crate) fn report_interval_ms(sessions: usize) -> u64 {
     const LEAST_MS: u64 = 50;
     const MOST_MS: u64 = 2_000;
     const MS_PER_SESSION: u64 = 2;
@@ -184,8 +227,9 @@ mod tests {
     #[test]
     fn larger_rooms_are_told_less_often() {
         assert_eq!(interval_ms(2), 50);
-        assert!(interval_ms(300) > interval_ms(100));
+        assert_eq!(interval_ms(500), 100);
         assert_eq!(interval_ms(100_000), 2_000);
+        assert_eq!(report_interval_ms(500), 1_000);
         assert_eq!(arrivals_interval_ms(2), 50);
         assert!(arrivals_interval_ms(50) > interval_ms(50));
         assert_eq!(arrivals_interval_ms(100_000), 2_000);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use motet_document::{
-    Access, CloseReason, Command, Document, Event, Member, OpenError, Reject, Route, Selection,
-    Settings, Start, Submission,
+    Access, CloseReason, Command, Document, Event, Member, OpenError, Presence, Reject, Route,
+    Selection, Settings, Start, Submission,
 };
 use motet_model::{Change, ClientId, DocumentId, Revision, SessionId, UserId};
 use motet_ot::{Delta, decode};
@@ -642,7 +642,7 @@ fn presence_is_coalesced_and_moves_with_the_text() {
     bench.now_ms += 1_000;
     let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
     assert_eq!(
-        update.updated[0].selection,
+        update.moved[0].selection,
         Some(Selection {
             anchor: 10,
             head: 10
@@ -656,6 +656,91 @@ fn presence_is_coalesced_and_moves_with_the_text() {
             len_utf16: 10
         })
     );
+}
+
+#[test]
+fn only_who_has_changed_otherwise_than_by_moving_is_told_whole() {
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.join(2);
+    bench.run(vec![submit(1, 1, 0, &insert(0, "hello"))]);
+    bench.now_ms += 1_000;
+    let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+    let number = |n: u8| update.joined.iter().find(|it| it.session == session(n));
+    let number = number(2).unwrap().number;
+
+    let describe = Command::Describe {
+        session: session(1),
+        data: Some("{}".into()),
+    };
+    bench.run(vec![select(1, 1, 1), select(2, 3, 1), describe]);
+    bench.now_ms += 50;
+    let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+    let sessions = |list: &[Presence]| list.iter().map(|it| it.session).collect::<Vec<_>>();
+    assert_eq!(sessions(&update.updated), [session(1)]);
+    assert_eq!(sessions(&update.moved), [session(2)]);
+    assert_eq!(update.moved[0].number, number);
+
+    // It points nowhere any more: that is a move, too.
+    bench.run(vec![Command::Select {
+        session: session(2),
+        selection: None,
+        revision: revision(1),
+    }]);
+    bench.now_ms += 50;
+    let update = presence(&bench.document.tick(bench.now_ms), 1).unwrap();
+    assert_eq!(update.moved[0].selection, None);
+    assert!(update.updated.is_empty());
+}
+
+#[test]
+fn presence_waits_until_it_is_taken_but_not_for_one() {
+    let mut bench = Bench::new();
+    for n in 1..=4 {
+        bench.join(n);
+    }
+    bench.run(vec![submit(1, 1, 0, &insert(0, "hello"))]);
+    bench.now_ms += 1_000;
+    let mut deaf = None;
+    let mut position = 0;
+    let mut tell = |bench: &mut Bench, after_ms: u64| {
+        position = (position + 1) % 5;
+        bench.run(vec![select(1, position, 1)]);
+        let mut events = Vec::new();
+        for _ in 0..after_ms {
+            bench.now_ms += 1;
+            let is_due = bench.document.tick_due_ms() <= Some(bench.now_ms);
+            assert!(events.is_empty(), "it is told too soon");
+            if is_due {
+                events = bench.document.tick(bench.now_ms);
+            }
+        }
+        assert_eq!(events.len(), 4, "after {after_ms} ms");
+        events
+    };
+    drop(bench.document.tick(bench.now_ms));
+    // Taken at once, or by all but one.
+    drop(tell(&mut bench, 50));
+    let mut events = tell(&mut bench, 50);
+    events.truncate(1);
+    deaf.replace(events);
+    // Nobody takes it for 60 ms: the next comes after 200, of which that is a part.
+    let waiting = tell(&mut bench, 50);
+    bench.run(vec![select(2, 1, 1)]);
+    for _ in 0..60 {
+        bench.now_ms += 1;
+        if bench.document.tick_due_ms() <= Some(bench.now_ms) {
+            assert!(bench.document.tick(bench.now_ms).is_empty());
+        }
+    }
+    drop(waiting);
+    drop(tell(&mut bench, 140));
+    // Nobody takes it at all.
+    let waiting = tell(&mut bench, 50);
+    let more = tell(&mut bench, 2_000);
+    // From here on they are not waited for.
+    drop(tell(&mut bench, 50));
+    drop((waiting, more));
 }
 
 #[test]

@@ -375,7 +375,9 @@ fn presence_that_is_told_at_once_counts_in_what_is_durable() {
             };
             let all = match event {
                 Event::Joined(joined) => joined.presence.clone(),
-                Event::Presence(update) => [&update.joined[..], &update.updated].concat(),
+                Event::Presence(update) => {
+                    [&update.joined[..], &update.updated, &update.moved].concat()
+                }
                 _ => Vec::new(),
             };
             all.iter()

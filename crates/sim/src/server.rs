@@ -306,7 +306,7 @@ impl Server {
                 Event::Presence(update) => say(json!({
                     "type": "presence_update", "reset": update.reset,
                     "joined": update.joined.iter().map(cursor).collect::<Vec<_>>(),
-                    "updated": update.updated.iter().map(cursor).collect::<Vec<_>>(),
+                    "updated": update.updated.iter().chain(&update.moved).map(cursor).collect::<Vec<_>>(),
                     "left": update.left,
                 })),
                 Event::Closed(reason) => say(json!({ "closed": format!("{reason:?}") })),

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use motet_crdt::Client;
 use motet_model::{ClientId, NodeId, Revision, SessionId, UserId};
 
 use crate::{
-    Access, AwarenessState, Member, Presence, Selection,
+    Access, AwarenessState, Member, Presence, PresenceUpdate, Selection,
     awareness::{self, States},
     content::Content,
     presence::COLORS,
@@ -17,6 +17,7 @@ use crate::{
 };
 
 use nodes::Nodes;
+use telling::Round;
 
 mod nodes;
 mod states;
@@ -51,6 +52,8 @@ enum Told {
     Nothing,
     /// Only those who joined after it know it, from the answer to their join.
     Some,
+    /// All but where it points now.
+    Moved,
     /// That it is here, but not its latest state.
     Stale,
     /// Everything.
@@ -77,7 +80,7 @@ pub(crate) struct Session {
     pub(crate) client_id: ClientId,
     pub(crate) dialect: Dialect,
     pub(crate) delivery: Delivery,
-    /// Stands for it as long as the document is open; 0 for one on another node.
+    /// Stands for it as long as the document is open.
     pub(crate) number: u32,
     pub(crate) color: u8,
     /// The cursor, and the revision that its positions count in.
@@ -163,15 +166,21 @@ impl Session {
         self.abroad.is_none()
     }
 
-    fn changed(&mut self) {
-        self.count += 1;
-        self.stale();
-    }
-
     fn stale(&mut self) {
-        if self.told == Told::Current {
+        if matches!(self.told, Told::Current | Told::Moved) {
             self.told = Told::Stale;
         }
+    }
+
+    fn moved(&mut self) {
+        if self.told == Told::Current {
+            self.told = Told::Moved;
+        }
+    }
+
+    /// Whether the others know it, but as it was before.
+    fn is_known_as_before(&self) -> bool {
+        matches!(self.told, Told::Stale | Told::Moved)
     }
 
     /// Moves the cursor on to the window's head. A cursor from before the window is given up.
@@ -191,7 +200,7 @@ impl Session {
     fn presence(&self, session: SessionId) -> Presence {
         Presence {
             session,
-            number: self.is_here().then_some(self.number),
+            number: self.number,
             user: self.member.user,
             name: Arc::clone(&self.member.name),
             color: self.color,
@@ -232,6 +241,11 @@ pub(crate) struct Sessions {
     abroad: usize,
     nodes: Nodes,
     updated_ms: u64,
+    /// How long after that there may be the next update.
+    pause_ms: u64,
+    /// The last update, until it is known that it was taken in time.
+    round: Option<Round>,
+    latest: Weak<PresenceUpdate>,
     expired_ms: u64,
 }
 
@@ -292,12 +306,16 @@ impl Sessions {
             }
             Dialect::Yjs => self.yjs += 1,
         }
-        self.number += 1;
         let mut session = Session::new(member, client_id, (dialect, delivery), color, now_ms);
-        session.number = self.number;
+        session.number = self.next_number();
         self.sessions.insert(id, session);
         (self.untold, self.nodes.stale) = (true, true);
         (self.number, color)
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.number += 1;
+        self.number
     }
 
     /// Nobody is shown the session, which has just joined.
@@ -398,8 +416,9 @@ impl Sessions {
     ) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.selection = selection.map(|selection| (selection, revision));
-            session.changed();
-            self.moved |= session.told == Told::Stale;
+            session.count += 1;
+            session.moved();
+            self.moved |= session.is_known_as_before();
             (self.untold, self.nodes.stale) = (true, true);
         }
     }
@@ -407,8 +426,9 @@ impl Sessions {
     pub(crate) fn describe(&mut self, id: SessionId, data: Option<Arc<str>>) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.data = data;
-            session.changed();
-            self.moved |= session.told == Told::Stale;
+            session.count += 1;
+            session.stale();
+            self.moved |= session.is_known_as_before();
             (self.untold, self.nodes.stale) = (true, true);
         }
     }

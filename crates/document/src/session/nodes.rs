@@ -16,12 +16,12 @@ use std::{
 use motet_crdt::Client;
 use motet_model::{ClientId, NodeId, Revision, SessionId, limits};
 
-use super::{Abroad, Delivery, Dialect, Session, Sessions, Told};
+use super::{Abroad, Delivery, Dialect, Session, Sessions};
 use crate::{
     Access, Member, Report, Selection,
     awareness::{self, Said},
     content::Content,
-    presence::{COLORS, SILENT_MS},
+    presence::{self, COLORS, SILENT_MS},
     report::{Entry, LEFT_MAX, SESSIONS_BYTES_MAX, State},
     window::Window,
 };
@@ -173,7 +173,8 @@ impl Sessions {
             return Some(nodes.reported_ms);
         }
         let life_ms = (shown > 0).then_some(nodes.whole_ms + LIFE_MS);
-        let change_ms = nodes.reported_ms + self.interval_ms();
+        // The sessions of all nodes count.
+        let change_ms = nodes.reported_ms + presence::report_interval_ms(self.sessions.len());
         let change_ms = (nodes.stale || nodes.all).then_some(change_ms);
         [life_ms, change_ms].into_iter().flatten().min()
     }
@@ -360,10 +361,12 @@ impl Sessions {
             (session.color, session.data) = (color, entry.data.map(Arc::from));
         }
         session.present |= entry.present;
-        if !is_same || before != (session.selection, session.present) {
+        if !is_same {
             session.stale();
+        } else if before != (session.selection, session.present) {
+            session.moved();
         }
-        self.moved |= session.told == Told::Stale;
+        self.moved |= session.is_known_as_before();
         self.untold = true;
         if !entry.present {
             self.give_up(id);
@@ -406,6 +409,7 @@ impl Sessions {
         let how = (dialect, Delivery::Behind);
         let color = entry.color % COLORS;
         let mut session = Session::new(member, ClientId::from(id), how, color, 0);
+        session.number = self.next_number();
         session.count = entry.count - 1;
         session.abroad = Some(Abroad {
             node,

@@ -1,5 +1,7 @@
 //! What the sessions are told of one another, and when.
 
+use std::sync::{Arc, Weak};
+
 use motet_model::{Revision, SessionId};
 
 use super::{Dialect, Sessions, Told};
@@ -9,6 +11,26 @@ use crate::{
 
 /// Most of those who have left lately that are remembered.
 const DEPARTED_MAX: usize = 1_024;
+
+/// The share of the time that an update may take to leave: one half.
+const PAUSE_PER_ROUND: u64 = 2;
+
+/// Of those who are told, one may be late, and one more of so many.
+const LATE: usize = 10;
+
+/// An update on its way to those who are here.
+#[derive(Debug)]
+pub(super) struct Round {
+    update: Weak<PresenceUpdate>,
+    /// With no more who have it still before them it counts as taken.
+    few: usize,
+}
+
+impl Round {
+    fn is_taken(&self) -> bool {
+        self.update.strong_count() <= self.few
+    }
+}
 
 impl Sessions {
     /// Everyone who is here but `except`.
@@ -26,19 +48,45 @@ impl Sessions {
             .collect()
     }
 
-    /// The least time between two updates: all sessions of all nodes count.
-    pub(super) fn interval_ms(&self) -> u64 {
-        presence::interval_ms(self.sessions.len())
-    }
-
-    /// When there may be the next update.
+    /// When there may be the next update, or when to look what has become of the last one.
     fn update_due_ms(&self) -> u64 {
-        let wait_ms = if self.moved {
-            self.interval_ms()
+        let wait_ms = if self.round.is_some() {
+            self.pause_ms / PAUSE_PER_ROUND
+        } else if self.moved {
+            self.pause_ms
         } else {
-            presence::arrivals_interval_ms(self.sessions.len())
+            let arrivals_ms = presence::arrivals_interval_ms(self.sessions.len());
+            arrivals_ms.max(self.pause_ms)
         };
         self.updated_ms + wait_ms
+    }
+
+    /// The update that [`tick`](Self::tick) gave goes to so many.
+    ///
+    /// The next one comes after a pause, of which this one may take a part to be taken by nine in ten; if it takes
+    /// longer, so does the pause. So updates are frequent where they are small and the machine is fast, and where they
+    /// are not, edits still have their time. Who has not taken the one before is not waited for.
+    pub(crate) fn tells(&mut self, update: &Arc<PresenceUpdate>, receivers: usize) {
+        let deaf = self.latest.strong_count();
+        let few = deaf + 1 + receivers.saturating_sub(deaf) / LATE;
+        self.latest = Arc::downgrade(update);
+        let update = Weak::clone(&self.latest);
+        self.round = Some(Round { update, few });
+        // All sessions of all nodes count.
+        self.pause_ms = presence::interval_ms(self.sessions.len());
+    }
+
+    /// Ends the round when it is over, or makes the pause longer.
+    fn look(&mut self, now_ms: u64) {
+        while let Some(round) = &self.round
+            && now_ms >= self.updated_ms + self.pause_ms / PAUSE_PER_ROUND
+        {
+            if round.is_taken() || self.pause_ms >= presence::PAUSE_MS_MAX {
+                self.round = None;
+            } else {
+                self.pause_ms = (self.pause_ms * 2).min(presence::PAUSE_MS_MAX);
+            }
+        }
     }
 
     /// When [`tick`](Self::tick) has something to do next; `None` when nobody is here.
@@ -48,7 +96,7 @@ impl Sessions {
         }
         let expiry_ms = self.expired_ms + presence::EXPIRY_INTERVAL_MS;
         Some(if self.nodes.has_reached(head) {
-            expiry_ms.min(self.updated_ms + self.interval_ms())
+            expiry_ms.min(self.updated_ms + presence::interval_ms(self.sessions.len()))
         } else if self.untold {
             expiry_ms.min(self.update_due_ms())
         } else {
@@ -69,6 +117,7 @@ impl Sessions {
             self.expire_nodes(now_ms);
         }
         self.reach(window, content);
+        self.look(now_ms);
         if !self.untold || now_ms < self.update_due_ms() {
             return None;
         }
@@ -88,6 +137,7 @@ impl Sessions {
             let list = match session.told {
                 Told::Nothing | Told::Some if session.present => Some(&mut update.joined),
                 Told::Stale => Some(&mut update.updated),
+                Told::Moved => Some(&mut update.moved),
                 _ => None,
             };
             let is_due = match &mut session.abroad {

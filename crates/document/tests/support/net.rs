@@ -345,7 +345,7 @@ impl Net {
         }
         // Each node has numbers of its own.
         let unnumbered = |it: &Presence| Presence {
-            number: None,
+            number: 0,
             ..it.clone()
         };
         let all = |it: &BTreeMap<SessionId, Presence>| it.values().map(unnumbered).collect();
@@ -415,6 +415,14 @@ impl Peer {
         }
         for presence in update.joined.iter().chain(&update.updated) {
             self.seen.insert(presence.session, presence.clone());
+        }
+        // As clients that are told a number and a place.
+        for presence in &update.moved {
+            let mut known = self.seen.values_mut();
+            let known = known.find(|it| it.number == presence.number);
+            let known = known.expect("who moves is known");
+            known.selection = presence.selection;
+            assert_eq!(known, presence, "nothing but the cursor is another");
         }
         for id in &update.left {
             self.seen.remove(id);

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use motet_model::{ClientId, DocumentId, Revision, SessionId, UserId};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::ErrorCode;
@@ -74,6 +74,9 @@ pub enum ServerMessage<'a> {
         /// Moved, or changed their data.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         updated: Vec<Cursor<'a>>,
+        /// Moved, and nothing else; for clients that know sessions by their numbers.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        moved: Vec<Moved>,
         /// Left.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         left: &'a [SessionId],
@@ -112,9 +115,8 @@ pub enum ServerMessage<'a> {
 pub struct Cursor<'a> {
     /// The session.
     pub session_id: SessionId,
-    /// What stands for it in `operations`, if it is on this node.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub number: Option<u32>,
+    /// What stands for it in `operations` and in `moved`.
+    pub number: u32,
     /// The account.
     pub user_id: UserId,
     /// The account's name.
@@ -130,6 +132,27 @@ pub struct Cursor<'a> {
     /// Free-form JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<&'a RawValue>,
+}
+
+/// Where a session points now, in the fewest bytes: a round of moves goes from everybody to everybody.
+///
+/// A list of the session's number, the anchor and the head; a caret is one place, and no cursor none.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// The session's.
+    pub number: u32,
+    /// Anchor and head.
+    pub selection: Option<(usize, usize)>,
+}
+
+impl Serialize for Moved {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.selection {
+            None => [self.number].serialize(serializer),
+            Some((anchor, head)) if anchor == head => (self.number, head).serialize(serializer),
+            Some((anchor, head)) => (self.number, anchor, head).serialize(serializer),
+        }
+    }
 }
 
 /// Encodes a message.
@@ -228,4 +251,29 @@ fn put(json: &mut Vec<u8>, document: Option<DocumentId>, body: &Body) {
 fn size_bytes<'a>(bodies: impl Iterator<Item = &'a Body>) -> usize {
     const AROUND_BYTES: usize = 56;
     bodies.map(|body| body.len() + AROUND_BYTES).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_are_as_short_as_they_can_be() {
+        let moved = |number, selection| Moved { number, selection };
+        let update = ServerMessage::PresenceUpdate {
+            reset: false,
+            joined: Vec::new(),
+            updated: Vec::new(),
+            moved: vec![
+                moved(1, Some((5, 9))),
+                moved(22, Some((7, 7))),
+                moved(3, None),
+            ],
+            left: &[],
+        };
+        assert_eq!(
+            encode(&update),
+            r#""type":"presence_update","moved":[[1,5,9],[22,7],[3]]}"#
+        );
+    }
 }

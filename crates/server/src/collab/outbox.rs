@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use motet_document::{AwarenessState, Event, Presence};
+use motet_document::{Event, Presence};
 use motet_model::{Revision, limits::OUTBOX_BYTES_MAX};
 use motet_protocol::ErrorCode;
 use tokio::sync::Notify;
@@ -250,14 +250,7 @@ fn size_bytes(event: &Event) -> usize {
     match event {
         Event::Changes { changes, .. } => MESSAGE_BYTES * changes.len() + changes.size_bytes(),
         Event::Missing { update, .. } => MESSAGE_BYTES + update.len(),
-        Event::Presence(update) => {
-            let state = |one: &AwarenessState| one.state.as_ref().map_or(0, |state| state.len());
-            let states: usize = (update.awareness.iter())
-                .map(|one| MESSAGE_BYTES / 4 + state(one))
-                .sum();
-            let others = cursors(&update.joined) + cursors(&update.updated);
-            states.max(others + MESSAGE_BYTES * update.left.len())
-        }
+        Event::Presence(update) => MESSAGE_BYTES + update.size_bytes(),
         Event::Joined(joined) => {
             let content = joined.content.as_ref();
             let len_utf16 = content.map_or(0, |content| content.len_utf16());
@@ -282,7 +275,7 @@ mod tests {
 
     fn large() -> Event {
         let session = motet_model::SessionId::from_bytes([1; 16]);
-        let left = vec![session; OUTBOX_BYTES_MAX / 192 - 2];
+        let left = vec![session; OUTBOX_BYTES_MAX / 48 - 8];
         Event::Presence(Arc::new(PresenceUpdate {
             left,
             ..PresenceUpdate::default()

@@ -1,6 +1,6 @@
 //! Changes as one message, for clients that take them so.
 
-use crate::support::{Heard, Peer, Server, data_dir};
+use crate::support::{Client, Heard, Peer, Server, data_dir};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -74,4 +74,62 @@ async fn changes_come_together_for_who_takes_them() {
     }
     let numbers: Vec<_> = (4..24).collect();
     assert_eq!((&acknowledged, &told), (&numbers, &numbers));
+}
+
+/// What a session that has joined is told next of who moves.
+async fn moves(peer: &mut Client, is_told: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let update = peer.expect("presence_update").await;
+        if is_told(&update) {
+            return update;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_moves_is_told_by_a_number_to_who_takes_changes_together() {
+    let data = data_dir();
+    let server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let document = server.create(&ada);
+    let (mut a, state) = server.join(&ada, &document, "a").await;
+    let (session, number) = (state["sessionId"].clone(), state["number"].clone());
+    a.submit(1, 0, json!([{ "insert": "hello" }])).await;
+    a.expect("ack").await;
+    let path = format!("/collab/{document}?token={}&batches=", ada.token);
+    let mut whole = server.connect(&format!("{path}false")).await;
+    let mut short = server.connect(&format!("{path}true")).await;
+    for peer in [&mut whole, &mut short] {
+        let state = peer.expect("document_state").await;
+        let own = state["sessionId"].clone();
+        moves(peer, |update| {
+            update["joined"].to_string().contains(own.as_str().unwrap())
+        })
+        .await;
+    }
+
+    let select = |anchor: u64, head: u64| json!({ "type": "selection_update", "anchor": anchor, "head": head });
+    for (message, row) in [
+        (select(1, 3), json!([number, 1, 3])),
+        (select(5, 5), json!([number, 5])),
+        (json!({ "type": "selection_update" }), json!([number])),
+    ] {
+        a.send(&message).await;
+        let told = moves(&mut short, |update| update["moved"].is_array()).await;
+        assert_eq!(told, json!({ "type": "presence_update", "moved": [row] }));
+        let told = moves(&mut whole, |update| update["updated"].is_array()).await;
+        let presence = &told["updated"][0];
+        assert_eq!(presence["sessionId"], session);
+        assert_eq!(
+            (&presence["anchor"], &presence["head"]),
+            (&message["anchor"], &message["head"])
+        );
+        assert!(told.get("moved").is_none(), "{told}");
+    }
+
+    // What more is another is told whole.
+    a.send(&json!({ "type": "presence_update", "data": { "typing": true } }))
+        .await;
+    let told = moves(&mut short, |update| update["updated"].is_array()).await;
+    assert_eq!(told["updated"][0]["data"], json!({ "typing": true }));
 }

@@ -9,7 +9,7 @@ use motet_document::{BatchWire, Changes, Committed, Event, Joined, Presence, Pre
 use motet_model::{Change, ClientId, DocumentId, Revision, UserId};
 use motet_protocol::{
     ErrorCode, close,
-    ot::{self, Author, Authored, Body, Cursor, Piece, ServerMessage},
+    ot::{self, Author, Authored, Body, Cursor, Moved, Piece, ServerMessage},
 };
 use serde_json::value::RawValue;
 
@@ -65,11 +65,13 @@ impl Session {
             Event::Acknowledged { seq, revision } => say(ack(seq, revision)),
             Event::Rejected { seq, reject } => say(error(code(&reject), &reject.to_string(), seq)),
             Event::Presence(update) => {
-                say(update
-                    .wire
-                    .ot
-                    .get_or_init(|| presence_update(&update))
-                    .clone());
+                let wire = if ot.batches {
+                    &update.wire.ot
+                } else {
+                    &update.wire.ot_whole
+                };
+                let encode = || presence_update(&update, ot.batches);
+                say(wire.get_or_init(encode).clone());
             }
             Event::AccessChanged(_) => {
                 let role = self.role().as_str();
@@ -283,13 +285,27 @@ fn ack(seq: u64, revision: Revision) -> Body {
     ot::encode(&ServerMessage::Ack { seq, revision })
 }
 
-fn presence_update(update: &PresenceUpdate) -> Body {
+/// Who has moved is told by their numbers, or whole.
+fn presence_update(update: &PresenceUpdate, numbers: bool) -> Body {
+    let (moved, whole) = if numbers {
+        (&update.moved[..], &[][..])
+    } else {
+        (&[][..], &update.moved[..])
+    };
     ot::encode(&ServerMessage::PresenceUpdate {
         reset: update.reset,
         joined: update.joined.iter().map(cursor).collect(),
-        updated: update.updated.iter().map(cursor).collect(),
+        updated: update.updated.iter().chain(whole).map(cursor).collect(),
+        moved: moved.iter().map(moved_to).collect(),
         left: &update.left,
     })
+}
+
+fn moved_to(presence: &Presence) -> Moved {
+    Moved {
+        number: presence.number,
+        selection: presence.selection.map(|at| (at.anchor, at.head)),
+    }
 }
 
 fn cursor(presence: &Presence) -> Cursor<'_> {

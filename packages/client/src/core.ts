@@ -20,7 +20,7 @@ import {
   transform,
   transformPosition,
 } from './delta.js';
-import type { ClientMessage, Presence, Role, Selection, ServerMessage } from './messages.js';
+import type { ClientMessage, Move, Presence, Role, Selection, ServerMessage } from './messages.js';
 
 /** A submission that the server may or may not have. */
 export interface Inflight {
@@ -43,6 +43,16 @@ interface Content {
   readonly changes: readonly Delta[];
 }
 
+/** The others as they were some changes ago; they are moved on only when somebody asks. */
+interface Others {
+  /** By session; positions count in the document before `changes`. */
+  readonly base: ReadonlyMap<string, Presence>;
+  /** With the session that made each, where it is known. */
+  readonly changes: readonly { readonly delta: Delta; readonly author: string | undefined }[];
+}
+
+const NOBODY: Others = { base: new Map(), changes: [] };
+
 /** The client's state. Values come from the server unless told. */
 export interface Sync {
   /** Chosen here, kept as long as the pending edits are. */
@@ -62,8 +72,8 @@ export interface Sync {
   readonly number: number | undefined;
   readonly role: Role | undefined;
   readonly color: number | undefined;
-  /** The others, by session; positions count in the document at `revision`. */
-  readonly presence: ReadonlyMap<string, Presence>;
+  /** The others; see `localPresence`. */
+  readonly others: Others;
   /** The local selection in the local document. From the editor. */
   readonly selection: Selection | undefined;
   /** What the others believe it to be, in the document at `revision`. */
@@ -132,7 +142,7 @@ export function start(clientId: string): Sync {
     number: undefined,
     role: undefined,
     color: undefined,
-    presence: new Map(),
+    others: NOBODY,
     selection: undefined,
     shown: undefined,
     data: undefined,
@@ -172,10 +182,15 @@ export function waiting(sync: Sync): number {
   return (sync.inflight?.edits ?? 0) + (sync.buffer?.edits ?? 0);
 }
 
-/** The others with their positions in the local document. */
+/** The same state, of which it costs less to ask once more where the others are. */
+export function settled(sync: Sync): Sync {
+  return sync.others.changes.length === 0 ? sync : { ...sync, others: settle(sync.others) };
+}
+
+/** The others, by session, with their positions in the local document. */
 export function localPresence(sync: Sync): Map<string, Presence> {
   const local = new Map<string, Presence>();
-  for (const [id, presence] of sync.presence) {
+  for (const [id, presence] of settle(sync.others).base) {
     const moved = pending(sync).reduce((at, delta) => moveCursor(at, delta), presence);
     local.set(id, moved);
   }
@@ -198,10 +213,7 @@ export function step(sync: Sync, input: Input): Step {
       return describe({ ...sync, data: input.data });
     case 'disconnected':
       if (input.briefly) return [{ ...sync, joined: false, shown: undefined }, []];
-      return [
-        { ...sync, joined: false, shown: undefined, presence: new Map() },
-        [{ type: 'presence' }],
-      ];
+      return [{ ...sync, joined: false, shown: undefined, others: NOBODY }, [{ type: 'presence' }]];
     case 'message':
       return receive(sync, input.message);
   }
@@ -258,7 +270,7 @@ function receive(sync: Sync, message: SingleMessage): Step {
     case 'reconciled':
       return reconcile(sync, message.seq, message.revision, message.operation.ops);
     case 'presence_update':
-      return [{ ...sync, presence: update(sync, message) }, [{ type: 'presence' }]];
+      return [{ ...sync, others: update(sync, message) }, [{ type: 'presence' }]];
     case 'permission_changed':
       return [{ ...sync, role: message.role }, [{ type: 'role' }]];
     case 'error':
@@ -288,9 +300,9 @@ function join(sync: Sync, state: State): Step {
     return [anew, [{ type: 'role' }, { type: 'resume' }]];
   }
   // Behind what a resume has missed comes who is there; until then it is those who were.
-  const presence = state.content
-    ? new Map(state.presence.map((it) => [it.sessionId, it]))
-    : sync.presence;
+  const others = state.content
+    ? { base: new Map(state.presence.map((it) => [it.sessionId, it])), changes: [] }
+    : sync.others;
   const { sessionId, number, role, color } = state;
   const joined: Sync = {
     ...sync,
@@ -299,7 +311,7 @@ function join(sync: Sync, state: State): Step {
     number,
     role,
     color,
-    presence,
+    others,
     shown: undefined,
   };
   const effects: Effect[] = [{ type: 'role' }, { type: 'presence' }];
@@ -347,9 +359,9 @@ function acknowledge(sync: Sync, seq: number, revision: number): Step {
   if (!inflight || inflight.seq !== seq || !sync.content) return [sync, []];
   if (revision !== sync.revision + 1) return resume(sync);
   const shown = sync.shown && moveOwn(sync.shown, inflight.delta);
-  const presence = moveCursors(sync.presence, inflight.delta);
+  const others = pass(sync.others, inflight.delta);
   const content = append(sync.content, inflight.delta);
-  const acknowledged = { ...sync, content, revision, inflight: undefined, shown, presence };
+  const acknowledged = { ...sync, content, revision, inflight: undefined, shown, others };
   const [submitted, effects] = submit(acknowledged);
   const [selected, more] = select(submitted);
   return [selected, [{ type: 'acknowledged', revision }, ...effects, ...more]];
@@ -376,7 +388,7 @@ function remote(sync: Sync, revision: number, delta: Delta, session: string | un
     content: append(sync.content, delta),
     inflight,
     buffer,
-    presence: moveCursors(sync.presence, delta, session),
+    others: pass(sync.others, delta, session),
     shown: sync.shown && moveSelection(sync.shown, delta),
     selection: sync.selection && moveSelection(sync.selection, change),
   };
@@ -390,7 +402,7 @@ function remote(sync: Sync, revision: number, delta: Delta, session: string | un
 export function apart(sync: Sync, message: ServerMessage): readonly SingleMessage[] {
   if (message.type !== 'operations') return [message];
   const sessions = new Map<number | string, string>();
-  for (const { number, sessionId } of sync.presence.values()) {
+  for (const { number, sessionId } of sync.others.base.values()) {
     if (number !== undefined) sessions.set(number, sessionId);
   }
   return message.changes.map(([author, seq, ...ops], index) => {
@@ -483,29 +495,49 @@ function same(a: Selection | undefined, b: Selection | undefined): boolean {
 
 type Update = Extract<ServerMessage, { type: 'presence_update' }>;
 
-function update(sync: Sync, message: Update): Map<string, Presence> {
-  const presence = new Map(message.reset ? [] : sync.presence);
+function update(sync: Sync, message: Update): Others {
+  const base = new Map(message.reset ? [] : settle(sync.others, message.moved).base);
   for (const one of [...(message.joined ?? []), ...(message.updated ?? [])]) {
-    if (one.sessionId !== sync.sessionId) presence.set(one.sessionId, one);
+    if (one.sessionId !== sync.sessionId) base.set(one.sessionId, one);
   }
-  for (const id of message.left ?? []) presence.delete(id);
-  return presence;
+  for (const id of message.left ?? []) base.delete(id);
+  return { base, changes: [] };
 }
 
-function moveCursors(
-  presence: ReadonlyMap<string, Presence>,
-  delta: Delta,
-  author?: string,
-): ReadonlyMap<string, Presence> {
-  const moved = new Map<string, Presence>();
-  for (const [id, one] of presence) {
-    const caret = id === author && one.head !== undefined ? caretAfter(delta) : undefined;
-    moved.set(
-      id,
-      caret === undefined ? moveCursor(one, delta) : { ...one, anchor: caret, head: caret },
-    );
+/** A change that the others are to be moved past. Moving each at once would cost O(n) a change. */
+function pass(others: Others, delta: Delta, author?: string): Others {
+  if (others.base.size === 0) return others;
+  const { base, changes } = others;
+  const passed = { base, changes: [...changes, { delta, author }] };
+  return passed.changes.length < UNFOLDED_MAX ? passed : settle(passed);
+}
+
+/** Moves the others past the changes, but for those of whom it is told where they are then. */
+function settle(others: Others, moved: readonly Move[] = []): Others {
+  if (others.changes.length === 0 && moved.length === 0) return others;
+  const moves = new Map(moved.map((move) => [move[0], move]));
+  const base = new Map<string, Presence>();
+  for (const [id, one] of others.base) {
+    const move = one.number === undefined ? undefined : moves.get(one.number);
+    base.set(id, move ? pointing(one, move) : passing(one, others.changes));
   }
-  return moved;
+  return { base, changes: [] };
+}
+
+function pointing(presence: Presence, [, anchor, head = anchor]: Move): Presence {
+  if (anchor !== undefined && head !== undefined) return { ...presence, anchor, head };
+  const { anchor: _anchor, head: _head, ...rest } = presence;
+  return rest;
+}
+
+function passing(presence: Presence, changes: Others['changes']): Presence {
+  const { sessionId, anchor, head } = presence;
+  if (anchor === undefined || head === undefined) return presence;
+  let at: Selection = { anchor, head };
+  for (const { delta, author } of changes) {
+    at = author === sessionId ? moveOwn(at, delta) : moveSelection(at, delta);
+  }
+  return { ...presence, ...at };
 }
 
 function moveCursor(presence: Presence, delta: Delta): Presence {

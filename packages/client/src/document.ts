@@ -12,6 +12,7 @@ import {
   restore,
   type Sync,
   save,
+  settled,
   start,
   step,
   waiting,
@@ -149,6 +150,7 @@ export class MotetDocument extends Emitter<Events> {
 
   /** The others, by session; positions count in the local document. */
   get presence(): ReadonlyMap<string, Presence> {
+    this.sync = settled(this.sync);
     return localPresence(this.sync);
   }
 
@@ -269,7 +271,7 @@ export class MotetDocument extends Emitter<Events> {
     }
     this.connection = state.state === 'open' ? 'online' : state.state;
     this.reason = state.state === 'closed' ? state.reason : undefined;
-    const known = this.sync.joined || this.sync.presence.size > 0;
+    const known = this.sync.joined || this.sync.others.base.size > 0;
     if (state.state !== 'open' && known) this.take({ type: 'disconnected' });
     this.tell();
   }
@@ -284,7 +286,7 @@ export class MotetDocument extends Emitter<Events> {
   private tell(): void {
     if (this.presenceMoved) {
       this.presenceMoved = false;
-      this.emit('presence', this.presence);
+      if (this.hears('presence')) this.emit('presence', this.presence);
     }
     const { status } = this;
     const key = JSON.stringify(status);

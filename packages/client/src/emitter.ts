@@ -12,6 +12,11 @@ export class Emitter<Events extends { [name: string]: unknown }> {
     };
   }
 
+  /** Whether anybody listens. */
+  protected hears(name: keyof Events): boolean {
+    return (this.listeners.get(name)?.size ?? 0) > 0;
+  }
+
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.listeners.get(name) ?? [])]) {
       (listener as (event: Events[Name]) => void)(event);

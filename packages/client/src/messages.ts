@@ -14,7 +14,7 @@ export interface Selection {
 /** What others see of a session. */
 export interface Presence {
   readonly sessionId: string;
-  /** Stands for the session in `operations`. */
+  /** Stands for the session in `operations` and in `moved`. */
   readonly number?: number;
   readonly userId: string;
   readonly name: string;
@@ -38,6 +38,9 @@ export type BatchedChange = readonly [
   seq: number,
   ...ops: (number | string | Op)[],
 ];
+
+/** Where a session points now: its number, anchor and head; a caret is one place, and no cursor none. */
+export type Move = readonly [number: number, anchor?: number, head?: number];
 
 export type ClientMessage =
   | { readonly type: 'auth'; readonly token: string }
@@ -92,6 +95,7 @@ export type ServerMessage =
       readonly type: 'presence_update';
       readonly joined?: readonly Presence[];
       readonly updated?: readonly Presence[];
+      readonly moved?: readonly Move[];
       readonly left?: readonly string[];
       readonly reset?: boolean;
     }

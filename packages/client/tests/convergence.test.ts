@@ -1,6 +1,17 @@
 import { expect, test } from 'vitest';
-import { apart, document, restore, type Sync, save, start, step, waiting } from '../src/core.js';
-import { compose, type Delta, text } from '../src/delta.js';
+import {
+  apart,
+  document,
+  localPresence,
+  restore,
+  type Sync,
+  save,
+  settled,
+  start,
+  step,
+  waiting,
+} from '../src/core.js';
+import { compose, type Delta, length, text } from '../src/delta.js';
 import type { ClientMessage, ServerMessage } from '../src/messages.js';
 import { generator, randomEdit } from './support/random.js';
 import { DummyServer } from './support/server.js';
@@ -71,6 +82,15 @@ class Client {
     this.take({ type: 'edit', delta });
   }
 
+  select(random: () => number): void {
+    if (!this.editor) return;
+    const place = () => Math.floor(random() * (length(this.editor ?? []) + 1));
+    const anchor = place();
+    const head = random() < 0.5 ? anchor : place();
+    const selection = random() < 0.1 ? undefined : { anchor, head };
+    this.take({ type: 'select', selection });
+  }
+
   /** The tab is closed and opened again. */
   reload(): void {
     this.lose();
@@ -92,8 +112,14 @@ function run(seed: number): void {
     const client = clients[Math.floor(random() * clients.length)];
     if (!client) continue;
     const dice = random();
-    if (dice < 0.4) client.edit(random);
-    else if (dice < 0.85) client.deliver(1 + Math.floor(random() * 4));
+    if (dice < 0.35) client.edit(random);
+    else if (dice < 0.43) client.select(random);
+    else if (dice < 0.46) server.tell();
+    else if (dice < 0.5) {
+      const before = client.sync;
+      client.sync = settled(before);
+      expect(localPresence(client.sync), `seed ${seed}`).toEqual(localPresence(before));
+    } else if (dice < 0.85) client.deliver(1 + Math.floor(random() * 4));
     else if (dice < 0.92) client.connect();
     else if (dice < 0.98) client.lose();
     else client.reload();
@@ -108,6 +134,19 @@ function run(seed: number): void {
       server.content,
     );
     expect(document(client.sync), `seed ${seed}`).toEqual(server.content);
+  }
+  server.tell();
+  for (const client of clients) client.deliver(1_000);
+  for (const client of clients) {
+    const seen = [...localPresence(client.sync).values()].map(({ name, anchor, head }) =>
+      anchor === undefined ? [name] : [name, anchor, head],
+    );
+    const others = clients.filter((it) => it !== client).map((it) => it.id);
+    const expected = others.map((id) => {
+      const at = server.selections.get(id);
+      return at ? [id, at.anchor, at.head] : [id];
+    });
+    expect(seen.sort(), `seed ${seed}: whom ${client.id} sees, and where`).toEqual(expected.sort());
   }
   const numbers = server.log.map((change) => `${change.clientId} ${change.seq}`);
   expect(new Set(numbers).size, `seed ${seed}: exactly once`).toBe(numbers.length);

@@ -87,6 +87,7 @@ function two(): [DummyServer, Client, Client] {
   const [a, b] = [new Client(server, 'a'), new Client(server, 'b')];
   a.join().hear();
   b.join().hear();
+  a.hear();
   return [server, a, b];
 }
 
@@ -298,6 +299,34 @@ describe('cursors', () => {
     expect(localPresence(a.sync).get('session-b')).toMatchObject({ anchor: 4, head: 6 });
     a.inbox.push({ type: 'presence_update', left: ['session-b'] });
     expect(localPresence(a.hear().sync).size).toBe(0);
+  });
+
+  test('who moves is known by a number, and what came before is not counted twice', () => {
+    const [, a, b] = two();
+    a.type({ insert: '0123456' }).speak().hear();
+    b.hear();
+    const third = { ...other, sessionId: 'session-c', number: 7 };
+    a.inbox.push({ type: 'presence_update', joined: [{ ...other, number: 2 }, third] });
+    b.type({ insert: 'ab' }).speak();
+    a.inbox.push({
+      type: 'presence_update',
+      moved: [
+        [7, 1, 3],
+        [99, 0],
+      ],
+    });
+    const seen = () => ['session-b', 'session-c'].map((id) => localPresence(a.sync).get(id));
+    a.hear();
+    expect(seen()).toMatchObject([
+      { name: 'B', anchor: 2, head: 2 },
+      { name: 'B', anchor: 1, head: 3 },
+    ]);
+    expect(localPresence(a.sync).size).toBe(2);
+    a.inbox.push({ type: 'presence_update', moved: [[7, 5]] });
+    expect(localPresence(a.hear().sync).get('session-c')).toMatchObject({ anchor: 5, head: 5 });
+    a.inbox.push({ type: 'presence_update', moved: [[7]] });
+    const gone = localPresence(a.hear().sync).get('session-c');
+    expect([gone?.name, gone?.anchor, gone?.head]).toEqual(['B', undefined, undefined]);
   });
 
   test('typing takes its cursor along', () => {

@@ -1,6 +1,13 @@
 /** A dummy server in memory: the rules of docs/protocol.md, and nothing else. */
-import { compose, type Delta, transform } from '../../src/delta.js';
-import type { BatchedChange, ClientMessage, ServerMessage } from '../../src/messages.js';
+import { caretAfter, compose, type Delta, transform, transformPosition } from '../../src/delta.js';
+import type {
+  BatchedChange,
+  ClientMessage,
+  Move,
+  Presence,
+  Selection,
+  ServerMessage,
+} from '../../src/messages.js';
 
 interface Change {
   readonly clientId: string;
@@ -12,6 +19,9 @@ interface Change {
 export class DummyServer {
   readonly log: Change[] = [];
   readonly sessions = new Map<string, (message: ServerMessage) => void>();
+  /** Where those who are here point, in the document at the head. */
+  readonly selections = new Map<string, Selection>();
+  private readonly moved = new Set<string>();
   private readonly numbers: string[] = [];
   /** Refuses what this says. */
   refuse: (delta: Delta) => string | undefined = () => undefined;
@@ -26,6 +36,11 @@ export class DummyServer {
     send: (message: ServerMessage) => void,
   ): void {
     this.sessions.set(clientId, send);
+    const others = [...this.sessions.keys()].filter((id) => id !== clientId);
+    for (const id of others) {
+      this.sessions.get(id)?.({ type: 'presence_update', joined: [this.presence(clientId)] });
+    }
+    const presence = others.map((id) => this.presence(id));
     const mine = this.log.filter((change) => change.clientId === clientId);
     const state = {
       type: 'document_state',
@@ -34,23 +49,37 @@ export class DummyServer {
       lastSeq: mine.at(-1)?.seq ?? 0,
       role: 'editor',
       color: 0,
-      presence: [],
     } as const;
     if (revision === undefined) {
-      send({ ...state, revision: this.log.length, content: { ops: this.content } });
+      send({ ...state, revision: this.log.length, content: { ops: this.content }, presence });
       return;
     }
-    send({ ...state, revision });
+    send({ ...state, revision, presence: [] });
     this.log.slice(revision).forEach((change, index) => {
       send(this.message(change, revision + index + 1, clientId));
     });
+    const everybody = [...presence, this.presence(clientId)];
+    send({ type: 'presence_update', joined: everybody, reset: true });
   }
 
   leave(clientId: string): void {
-    this.sessions.delete(clientId);
+    if (!this.sessions.delete(clientId)) return;
+    this.selections.delete(clientId);
+    this.moved.delete(clientId);
+    const left = [`session-${clientId}`];
+    for (const send of this.sessions.values()) send({ type: 'presence_update', left });
+  }
+
+  /** Tells everybody who has moved since the last time. */
+  tell(): void {
+    const updated = [...this.moved].map((id) => this.presence(id));
+    this.moved.clear();
+    if (updated.length === 0) return;
+    for (const send of this.sessions.values()) send({ type: 'presence_update', updated });
   }
 
   receive(clientId: string, message: ClientMessage): void {
+    if (message.type === 'selection_update') this.select(clientId, message);
     if (message.type !== 'edit_operation') return;
     const { seq } = message;
     let delta = message.operation.ops;
@@ -68,6 +97,11 @@ export class DummyServer {
     }
     const change = { clientId, seq, delta };
     this.log.push(change);
+    const caret = caretAfter(delta);
+    for (const [id, at] of this.selections) {
+      const own = id === clientId && caret !== undefined;
+      this.selections.set(id, own ? { anchor: caret, head: caret } : moved(at, delta));
+    }
     for (const [id, send] of this.sessions) send(this.message(change, this.log.length, id));
   }
 
@@ -76,6 +110,16 @@ export class DummyServer {
     const told: ServerMessage[] = [];
     let batch: { type: 'operations'; revision: number; changes: BatchedChange[] } | undefined;
     for (const message of messages) {
+      if (message.type === 'presence_update' && message.updated) {
+        // Nothing but where they point is ever another here.
+        const moved = message.updated.map(({ number = 0, anchor, head }): Move => {
+          if (anchor === undefined || head === undefined) return [number];
+          return anchor === head ? [number, head] : [number, anchor, head];
+        });
+        told.push({ type: 'presence_update', moved });
+        batch = undefined;
+        continue;
+      }
       const change =
         message.type === 'ack' || message.type === 'operation'
           ? this.log[message.revision - 1]
@@ -101,6 +145,29 @@ export class DummyServer {
     return told;
   }
 
+  private select(
+    clientId: string,
+    { anchor, head, revision }: Extract<ClientMessage, { type: 'selection_update' }>,
+  ): void {
+    if (anchor === undefined || head === undefined) this.selections.delete(clientId);
+    else {
+      const since = this.log.slice(revision).map((change) => change.delta);
+      this.selections.set(clientId, since.reduce(moved, { anchor, head }));
+    }
+    this.moved.add(clientId);
+  }
+
+  private presence(clientId: string): Presence {
+    return {
+      sessionId: `session-${clientId}`,
+      number: this.number(clientId),
+      userId: 'user',
+      name: clientId,
+      color: 0,
+      ...this.selections.get(clientId),
+    };
+  }
+
   private number(clientId: string): number {
     if (!this.numbers.includes(clientId)) this.numbers.push(clientId);
     return this.numbers.indexOf(clientId) + 1;
@@ -117,6 +184,11 @@ export class DummyServer {
       operation: { ops: change.delta },
     };
   }
+}
+
+function moved(at: Selection, delta: Delta): Selection {
+  const move = (position: number) => transformPosition(delta, position, 'right');
+  return { anchor: move(at.anchor), head: move(at.head) };
 }
 
 /** A socket that is joined to the dummy server. */

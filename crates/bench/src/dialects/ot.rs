@@ -4,7 +4,7 @@
 //! wait for one another's acknowledgements, as a person's client would make them: that would bound how much a client
 //! can say, and it is the server that is measured.
 
-use std::io::Write;
+use std::{collections::HashMap, io::Write};
 
 use anyhow::{Context, bail};
 use memchr::memmem::Finder;
@@ -17,6 +17,8 @@ use crate::frame;
 pub(crate) struct Ot {
     documents: Vec<Document>,
     clients: Vec<Client>,
+    /// By document and number: whose that is.
+    authors: HashMap<(usize, u64), usize>,
     /// The characters that documents have at revision 0.
     length: u64,
     scratch: Vec<u8>,
@@ -33,10 +35,10 @@ struct Client {
     random: u64,
 }
 
-/// What a place that somebody points at looks like: the client and its number.
-const POINTS: &[u8] = br#""bench":["#;
-
 const TYPE: &str = r#""type":""#;
+const NUMBER: &[u8] = br#""number":"#;
+const HEAD: &[u8] = br#""head":"#;
+const MOVED: &[u8] = br#""moved":["#;
 
 impl Ot {
     /// Speaks for clients of documents that have `length` characters, and none more than revisions tell.
@@ -49,6 +51,7 @@ impl Ot {
         Self {
             documents,
             clients: (0..clients).map(client).collect(),
+            authors: HashMap::new(),
             length,
             scratch: Vec::new(),
             types: Finder::new(TYPE),
@@ -102,11 +105,10 @@ impl Dialect for Ot {
         true
     }
 
-    fn point(&mut self, client: usize, nth: u64, out: &mut Vec<u8>) {
-        let data = format!(r#"{{"bench":[{client},{nth}]}}"#);
+    fn point(&mut self, _: usize, nth: u64, out: &mut Vec<u8>) {
         put_text(
             out,
-            &format!(r#"{{"type":"presence_update","data":{data}}}"#),
+            &format!(r#"{{"type":"cursor_update","position":{nth}}}"#),
         );
     }
 
@@ -117,6 +119,7 @@ impl Dialect for Ot {
         _: &mut Vec<u8>,
         hear: &mut dyn FnMut(Heard),
     ) -> anyhow::Result<()> {
+        let document = client % self.documents.len();
         let Client {
             revision: latest,
             number: own,
@@ -144,17 +147,16 @@ impl Dialect for Ot {
             } else if rest.starts_with(b"document_state") {
                 *latest = revision(rest)?;
                 *own = number(&rest[find(rest, br#""number":"#)?..])?;
+                self.authors.insert((document, *own), client);
                 hear(Heard::Joined { revision: *latest });
             } else if rest.starts_with(b"presence_update") {
                 let end = self.types.find(rest).unwrap_or(rest.len());
-                for at in memchr::memmem::find_iter(&rest[..end], POINTS) {
-                    let place = &rest[at + POINTS.len()..];
-                    let comma = memchr::memchr(b',', place).context("a place has a number")?;
-                    hear(Heard::Presence {
-                        author: usize::try_from(number(place)?)?,
-                        nth: number(&place[comma + 1..])?,
-                    });
-                }
+                let authors = &self.authors;
+                read_places(&rest[..end], &mut |number, nth| {
+                    if let Some(&author) = authors.get(&(document, number)) {
+                        hear(Heard::Presence { author, nth });
+                    }
+                })?;
             } else if rest.starts_with(b"error") {
                 bail!("the server refused: {}", String::from_utf8_lossy(rest));
             }
@@ -197,6 +199,30 @@ fn find(message: &[u8], field: &[u8]) -> anyhow::Result<usize> {
     let at = memchr::memmem::find(message, field);
     let at = at.with_context(|| format!("there is no {}", String::from_utf8_lossy(field)))?;
     Ok(at + field.len())
+}
+
+/// Tells the number and the place of everybody whom an update shows somewhere.
+fn read_places(update: &[u8], hear: &mut dyn FnMut(u64, u64)) -> anyhow::Result<()> {
+    let mut whole = memchr::memmem::find_iter(update, NUMBER).peekable();
+    while let Some(at) = whole.next() {
+        let presence = &update[at + NUMBER.len()..whole.peek().copied().unwrap_or(update.len())];
+        if let Some(head) = memchr::memmem::find(presence, HEAD) {
+            hear(number(presence)?, number(&presence[head + HEAD.len()..])?);
+        }
+    }
+    let Some(at) = memchr::memmem::find(update, MOVED) else {
+        return Ok(());
+    };
+    let mut rows = &update[at + MOVED.len()..];
+    while let Some(row) = rows.strip_prefix(b"[") {
+        let end = memchr::memchr(b']', row).context("a move has an end")?;
+        if let Some(comma) = memchr::memrchr(b',', &row[..end]) {
+            hear(number(row)?, number(&row[comma + 1..])?);
+        }
+        rows = &row[end + 1..];
+        rows = rows.strip_prefix(b",").unwrap_or(rows);
+    }
+    Ok(())
 }
 
 /// Tells the changes of `operations` and returns how many there are. What is typed here has no bracket in it.
@@ -331,9 +357,13 @@ mod tests {
     #[test]
     fn places_are_recognised() {
         let mut ot = clients();
-        let message = r#"{"type":"presence_update","joined":[{"sessionId":"s","data":{"bench":[1,20]}}],"updated":[{"data":{"bench":[17,3]}}]}"#;
+        ot.authors = HashMap::from([((0, 7), 1), ((0, 9), 0)]);
+        let message = r#"{"type":"presence_update","joined":[{"sessionId":"s","number":7,"anchor":20,"head":20},{"sessionId":"t","number":9,"name":"x"}],"updated":[{"number":9,"anchor":1,"head":3}],"moved":[[7,21],[9,5,6],[9],[8,1]]}"#;
         let point = |author, nth| Heard::Presence { author, nth };
-        assert_eq!(hear(&mut ot, message), [point(1, 20), point(17, 3)]);
+        assert_eq!(
+            hear(&mut ot, message),
+            [point(1, 20), point(0, 3), point(1, 21), point(0, 6)]
+        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) fn connect(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
         fact("server CPU", "%", cpu / seconds * 100.0),
     ];
     facts.extend(times(
-        ["join, p50", "join, p99", "join, max"],
+        ["join, p50", "join, p95", "join, p99", "join, max"],
         &fleet.joining_us,
     ));
     drop(fleet);

@@ -30,8 +30,11 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
         bytes >= (clients * characters) as u64,
         "who joined was not sent the document"
     );
-    let mut facts: Vec<Fact> =
-        times(["join, p50", "join, p99", "all joined"], &fleet.joining_us).collect();
+    let mut facts: Vec<Fact> = times(
+        ["join, p50", "join, p95", "join, p99", "all joined"],
+        &fleet.joining_us,
+    )
+    .collect();
     facts.push(fact("sent", "MiB/s", mib(bytes) / seconds));
     facts.push(fact(
         "server with all",

@@ -146,14 +146,15 @@ fn fact(name: &'static str, unit: &'static str, value: f64) -> Fact {
     Fact { name, unit, value }
 }
 
-/// Three facts of how long something took.
+/// Four facts of how long something took.
 fn times(
-    names: [&'static str; 3],
+    names: [&'static str; 4],
     histogram: &hdrhistogram::Histogram<u64>,
 ) -> impl Iterator<Item = Fact> {
     let ms = |us: u64| us as f64 / 1_000.0;
     let values = [
         histogram.value_at_quantile(0.5),
+        histogram.value_at_quantile(0.95),
         histogram.value_at_quantile(0.99),
         histogram.max(),
     ];

@@ -33,7 +33,16 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
     }
     drop(fleet);
     servers.stop()?;
-    Ok(times(["with all, p50", "with all, p99", "with all, max"], &pasted).collect())
+    Ok(times(
+        [
+            "with all, p50",
+            "with all, p95",
+            "with all, p99",
+            "with all, max",
+        ],
+        &pasted,
+    )
+    .collect())
 }
 
 /// Lets the first client paste, and returns the microseconds until so many others have it.

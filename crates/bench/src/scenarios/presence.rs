@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Fact, Stage, fact, times};
+use super::{Fact, Stage, fact, paste::paste_and_wait, times};
 use crate::{
     clock::{MILLISECOND, SECOND, ns},
     dialects::Heard,
@@ -30,6 +30,9 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
     let interval = SECOND / (stage.size.edits * everybody);
     let rounds = stage.size.edits * stage.size.seconds;
     let total = rounds * everybody;
+    // A character for each place.
+    let places = usize::try_from(rounds)?;
+    paste_and_wait(&mut fleet, 0, places, clients - 1)?;
     let start = fleet.clock.ns() + 100 * MILLISECOND;
     let due = |moved: u64| start + moved * interval;
     let deadline = due(total) + ns(DRAIN);
@@ -75,7 +78,8 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
         "only {up_to_date} of {pairs} last moves have arrived"
     );
     let all = pairs as u64 * rounds;
-    let mut facts: Vec<Fact> = times(["age, p50", "age, p99", "age, max"], &age_us).collect();
+    let mut facts: Vec<Fact> =
+        times(["age, p50", "age, p95", "age, p99", "age, max"], &age_us).collect();
     facts.push(fact("moves shown", "%", shown as f64 / all as f64 * 100.0));
     facts.push(fact("server CPU", "%", cpu / seconds * 100.0));
     Ok(facts)

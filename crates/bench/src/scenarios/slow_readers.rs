@@ -27,7 +27,7 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
         "{} arrivals are missing",
         figures.lost()
     );
-    let names = ["others, p50", "others, p99", "others, max"];
+    let names = ["others, p50", "others, p95", "others, p99", "others, max"];
     let mut facts: Vec<Fact> = times(names, &figures.latency_us).collect();
     facts.push(fact("caught up after", "ms", figures.caught_up_ms));
     facts.push(fact("server", "MiB", mib(figures.servers_memory_bytes)));

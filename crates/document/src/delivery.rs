@@ -1,14 +1,26 @@
 //! How a session comes to have what the document has: joining, and catching up.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use motet_crdt::StateVector;
 use motet_model::{ClientId, Revision, SessionId};
 
 use crate::{
-    Changes, CloseReason, Document, Event, Events, Joined, Member, PresenceUpdate, Start,
+    Changes, CloseReason, Document, Event, Events, Joined, Member, PresenceUpdate, SharedText,
+    Start,
     session::{Delivery, Dialect},
 };
+
+/// How long a text is kept for others who join. Its wire form may be as large as the document.
+const KEPT_MS: u64 = 1_000;
+
+/// A text that was sent to somebody who joined.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    revision: Revision,
+    since_ms: u64,
+    shared: Arc<SharedText>,
+}
 
 impl Document {
     pub(crate) fn join(
@@ -66,7 +78,7 @@ impl Document {
         };
         match start {
             Start::Text => {
-                joined.content = Some(self.content.text().clone());
+                joined.content = Some(self.shared_text(now_ms));
                 joined.presence = self.sessions.presence(&self.window, Some(id));
             }
             // One that resumes is at an earlier revision; when it has caught up it is sent all.
@@ -88,6 +100,34 @@ impl Document {
                 self.milestones.push(planned, made);
             }
             _ => {}
+        }
+    }
+
+    /// The text at the head, the same for all who join while it is that.
+    fn shared_text(&mut self, now_ms: u64) -> Arc<SharedText> {
+        let head = self.window.head();
+        if let Some(kept) = &self.shared_text
+            && kept.revision == head
+        {
+            return Arc::clone(&kept.shared);
+        }
+        let shared = Arc::new(SharedText {
+            text: self.content.text().clone(),
+            wire: OnceLock::new(),
+        });
+        self.shared_text = Some(Kept {
+            revision: head,
+            since_ms: now_ms,
+            shared: Arc::clone(&shared),
+        });
+        shared
+    }
+
+    /// Forgets a text that nobody has begun with lately.
+    pub(crate) fn forget_shared_text(&mut self, now_ms: u64) {
+        let is_old = |it: &Kept| now_ms >= it.since_ms + KEPT_MS;
+        if self.shared_text.as_ref().is_some_and(is_old) {
+            self.shared_text = None;
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
     checkpoint::OpenError,
     clients::{Clients, Last},
     content::{Bounds, Content, ROOT},
+    delivery::Kept,
     plan::{Outcome, Step},
     presence::{self, Wire},
     session::{Delivery, Dialect, Session, Sessions},
@@ -86,6 +87,7 @@ pub struct Document {
     pub(crate) milestones: Milestones,
     pub(crate) clients: Clients,
     pub(crate) sessions: Sessions,
+    pub(crate) shared_text: Option<Kept>,
     /// Some identities were not stored with their changes, but made when those were read.
     derived: bool,
 }
@@ -119,6 +121,7 @@ impl Document {
             milestones: Milestones::default(),
             clients,
             sessions: Sessions::default(),
+            shared_text: None,
             derived,
         })
     }
@@ -472,6 +475,7 @@ impl Document {
     pub fn tick(&mut self, now_ms: u64) -> Events {
         self.assert_idle();
         self.age(now_ms);
+        self.forget_shared_text(now_ms);
         let Some(update) = self.sessions.tick(&self.window, &self.content, now_ms) else {
             return Vec::new();
         };

@@ -1,6 +1,6 @@
 //! What a document tells its sessions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use motet_crdt::DecodeError;
@@ -82,13 +82,22 @@ pub enum Event {
     Closed(CloseReason),
 }
 
+/// A text that many sessions are sent.
+#[derive(Debug)]
+pub struct SharedText {
+    /// The text.
+    pub text: RichText,
+    /// A place for the caller to keep its wire form, so that it is encoded once for all.
+    pub wire: OnceLock<Bytes>,
+}
+
 /// The answer to a join.
 #[derive(Clone, Debug)]
 pub struct Joined {
     /// The revision that the session starts from.
     pub revision: Revision,
     /// The text at `revision`; `None` when the client said that it has it, or speaks identities.
-    pub content: Option<RichText>,
+    pub content: Option<Arc<SharedText>>,
     /// The name under which the client numbers its submissions.
     pub client_id: ClientId,
     /// The latest number known of this client, 0 if none.

@@ -56,7 +56,7 @@ pub use checkpoint::{OpenError, Snapshot, State};
 pub use command::{Access, Command, Member, Start};
 pub use document::{Document, Settings};
 pub use edits::Route;
-pub use event::{CloseReason, Event, Joined, Reject};
+pub use event::{CloseReason, Event, Joined, Reject, SharedText};
 pub use plan::{Events, Plan};
 pub use presence::{Presence, PresenceUpdate, PresenceWire, Selection, Wire};
 pub use reconciliation::Reconciliation;

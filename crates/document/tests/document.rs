@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use motet_document::{
     Access, CloseReason, Command, Document, Event, Member, OpenError, Presence, Reject, Route,
     Selection, Settings, Start, Submission,
@@ -656,6 +658,30 @@ fn presence_is_coalesced_and_moves_with_the_text() {
             len_utf16: 10
         })
     );
+}
+
+#[test]
+fn who_joins_at_one_revision_shares_the_text() {
+    let mut bench = Bench::new();
+    let joined = |bench: &mut Bench, n: u8| {
+        let events = bench.run(vec![join(n, Access::Read, None)]);
+        let content = events.into_iter().find_map(|(_, event)| match event {
+            Event::Joined(joined) => joined.content,
+            _ => None,
+        });
+        content.unwrap()
+    };
+    let first = joined(&mut bench, 1);
+    assert!(Arc::ptr_eq(&first, &joined(&mut bench, 2)));
+    bench.join(3);
+    bench.run(vec![submit(3, 1, 0, &insert(0, "hello"))]);
+    let second = joined(&mut bench, 4);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert_eq!(second.text.len_utf16(), 5);
+    // It is not kept for long.
+    bench.now_ms += 1_000;
+    drop(bench.document.tick(bench.now_ms));
+    assert_eq!(Arc::strong_count(&second), 1);
 }
 
 #[test]

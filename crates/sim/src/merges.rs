@@ -353,7 +353,7 @@ impl Scene {
             if let Event::Joined(joined) = event
                 && let Some(content) = joined.content
             {
-                let positions = Positions::new(joined.revision, content.to_delta());
+                let positions = Positions::new(joined.revision, content.text.to_delta());
                 return Ok(State::Positions(positions));
             }
         }

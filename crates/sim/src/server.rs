@@ -249,7 +249,7 @@ impl Server {
                         "presence": joined.presence.iter().map(cursor).collect::<Vec<_>>(),
                     });
                     if let Some(content) = joined.content {
-                        state["content"] = parse(content.to_delta().to_json().as_bytes());
+                        state["content"] = parse(content.text.to_delta().to_json().as_bytes());
                     }
                     say(state);
                 }

@@ -6,4 +6,4 @@ mod server;
 
 pub use client::{ClientMessage, Incoming, Refused, decode};
 pub use operations::{Author, Authored, operations};
-pub use server::{Body, Cursor, Moved, Piece, ServerMessage, encode, frame, operation, row};
+pub use server::{Body, Cursor, Moved, Piece, ServerMessage, Text, encode, frame, operation, row};

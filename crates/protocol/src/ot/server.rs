@@ -27,11 +27,8 @@ pub enum ServerMessage<'a> {
         /// Named here where the frame does not name it.
         #[serde(skip_serializing_if = "Option::is_none")]
         document_id: Option<DocumentId>,
-        /// The revision that the client starts from.
+        /// The revision that the client starts from. The content at it goes [behind](Piece::Behind).
         revision: Revision,
-        /// The content at `revision`: a delta's JSON.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        content: Option<&'a RawValue>,
         /// The session's id.
         session_id: SessionId,
         /// The name under which the client numbers its submissions.
@@ -188,11 +185,16 @@ pub fn operation(
     Bytes::from(body)
 }
 
+/// What is longer is not copied into a frame, but stays where all frames find it.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+
 /// A part of a frame.
 #[derive(Clone, Debug)]
 pub enum Piece {
     /// A message, and the document that it names.
     One(Option<DocumentId>, Body),
+    /// The same, and a field that stands behind the others: its name, and the JSON of its value.
+    Behind(Option<DocumentId>, Body, &'static str, Bytes),
     /// So many messages of a [`row`].
     Row(Bytes, usize),
 }
@@ -213,38 +215,132 @@ pub fn row(document: Option<DocumentId>, bodies: &[Body]) -> (Bytes, Box<[usize]
     (json.into(), ends.into())
 }
 
+impl Piece {
+    /// How long it is, about.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::One(_, json) | Self::Row(json, _) => json.len(),
+            Self::Behind(_, json, _, value) => json.len() + value.len(),
+        }
+    }
+}
+
+/// The text of a frame, in one piece or several.
+#[derive(Clone, Debug, Default)]
+pub struct Text {
+    /// What it begins with.
+    pub first: Bytes,
+    /// What follows.
+    pub rest: Vec<Bytes>,
+}
+
+impl From<Bytes> for Text {
+    fn from(first: Bytes) -> Self {
+        let rest = Vec::new();
+        Self { first, rest }
+    }
+}
+
+impl Text {
+    /// All of it in one piece. O(1) where it is.
+    #[must_use]
+    pub fn whole(self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.first;
+        }
+        let mut whole = self.first.to_vec();
+        for part in self.rest {
+            whole.extend_from_slice(&part);
+        }
+        whole.into()
+    }
+}
+
+/// A text in the making.
+struct Writing {
+    done: Vec<Bytes>,
+    open: Vec<u8>,
+}
+
+impl Writing {
+    fn put(&mut self, bytes: &Bytes) {
+        if bytes.len() <= COPIED_BYTES_MAX {
+            return self.open.extend_from_slice(bytes);
+        }
+        self.done.push(std::mem::take(&mut self.open).into());
+        self.done.push(Bytes::clone(bytes));
+    }
+
+    fn put_message(&mut self, document: Option<DocumentId>, body: &Body) {
+        put_opening(&mut self.open, document);
+        self.put(body);
+    }
+
+    fn end(mut self) -> Text {
+        if self.done.is_empty() {
+            return Bytes::from(self.open).into();
+        }
+        if !self.open.is_empty() {
+            self.done.push(self.open.into());
+        }
+        let first = self.done.remove(0);
+        let rest = self.done;
+        Text { first, rest }
+    }
+}
+
 /// Joins messages into one frame; the id names the document on a connection that holds several.
 #[must_use]
-pub fn frame(pieces: &[Piece]) -> Vec<u8> {
-    let bodies = pieces.iter().map(|piece| match piece {
-        Piece::One(_, json) | Piece::Row(json, _) => json,
+pub fn frame(pieces: &[Piece]) -> Text {
+    let copied = pieces.iter().map(|piece| match piece {
+        Piece::One(_, json) | Piece::Row(json, _) | Piece::Behind(_, json, ..) => json,
     });
-    let mut frame = Vec::with_capacity(size_bytes(bodies) + 2);
-    let alone = matches!(pieces, [Piece::One(..) | Piece::Row(_, 1)]);
+    let copied = copied.filter(|it| it.len() <= COPIED_BYTES_MAX);
+    let mut writing = Writing {
+        done: Vec::new(),
+        open: Vec::with_capacity(size_bytes(copied) + 2),
+    };
+    let alone = matches!(
+        pieces,
+        [Piece::One(..) | Piece::Behind(..) | Piece::Row(_, 1)]
+    );
     if !alone {
-        frame.push(b'[');
+        writing.open.push(b'[');
     }
     for (index, piece) in pieces.iter().enumerate() {
         if index > 0 {
-            frame.push(b',');
+            writing.open.push(b',');
         }
         match piece {
-            Piece::One(document, body) => put(&mut frame, *document, body),
-            Piece::Row(json, _) => frame.extend_from_slice(json),
+            Piece::One(document, body) => writing.put_message(*document, body),
+            Piece::Behind(document, body, field, value) => {
+                let open = body.len() - 1;
+                writing.put_message(*document, &body.slice(..open));
+                let field = format!(r#","{field}":"#);
+                writing.open.extend_from_slice(field.as_bytes());
+                writing.put(value);
+                writing.open.push(b'}');
+            }
+            Piece::Row(json, _) => writing.put(json),
         }
     }
     if !alone {
-        frame.push(b']');
+        writing.open.push(b']');
     }
-    frame
+    writing.end()
 }
 
 fn put(json: &mut Vec<u8>, document: Option<DocumentId>, body: &Body) {
+    put_opening(json, document);
+    json.extend_from_slice(body);
+}
+
+fn put_opening(json: &mut Vec<u8>, document: Option<DocumentId>) {
     json.push(b'{');
     if let Some(document) = document {
         json.extend_from_slice(format!(r#""documentId":"{document}","#).as_bytes());
     }
-    json.extend_from_slice(body);
 }
 
 /// At most so many bytes, with all that is put around them.
@@ -275,5 +371,40 @@ mod tests {
             encode(&update),
             r#""type":"presence_update","moved":[[1,5,9],[22,7],[3]]}"#
         );
+    }
+
+    #[test]
+    fn what_is_long_is_not_copied() {
+        let long = Bytes::from(format!(r#"{{"ops":"{}"}}"#, "x".repeat(COPIED_BYTES_MAX)));
+        let short = Bytes::from_static(br#"{"ops":[]}"#);
+        let pong = || encode(&ServerMessage::Pong {});
+        let document = Some(DocumentId::from_bytes([9; 16]));
+        for (name, value) in [
+            (None, &long),
+            (None, &short),
+            (document, &long),
+            (document, &short),
+        ] {
+            let behind = Piece::Behind(name, pong(), "content", value.clone());
+            let alone = frame(std::slice::from_ref(&behind));
+            let among = frame(&[
+                Piece::One(name, pong()),
+                behind,
+                Piece::One(name, value.slice(1..)),
+            ]);
+            let is_shared = |it: &Bytes| it.as_ptr() == value.as_ptr();
+            assert_eq!(alone.rest.iter().any(is_shared), value == &long);
+            assert_eq!(alone.rest.is_empty(), value != &long);
+            let text = |json: &Bytes| String::from_utf8(json.to_vec()).expect("UTF-8");
+            let named = name.map_or(String::new(), |id| format!(r#""documentId":"{id}","#));
+            let value = text(value);
+            let expected = format!(r#"{{{named}"type":"pong","content":{value}}}"#);
+            assert_eq!(text(&alone.whole()), expected);
+            let (pong, last) = (format!(r#"{{{named}"type":"pong"}}"#), &value[1..]);
+            assert_eq!(
+                text(&among.whole()),
+                format!("[{pong},{expected},{{{named}{last}]")
+            );
+        }
     }
 }

@@ -253,7 +253,7 @@ fn size_bytes(event: &Event) -> usize {
         Event::Presence(update) => MESSAGE_BYTES + update.size_bytes(),
         Event::Joined(joined) => {
             let content = joined.content.as_ref();
-            let len_utf16 = content.map_or(0, |content| content.len_utf16());
+            let len_utf16 = content.map_or(0, |content| content.text.len_utf16());
             MESSAGE_BYTES + len_utf16 + cursors(&joined.presence)
         }
         _ => MESSAGE_BYTES,

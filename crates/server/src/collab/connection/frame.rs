@@ -5,6 +5,7 @@
 //! the writer know no more of it.
 
 use bytes::Bytes;
+use motet_protocol::ot::Text;
 use tungstenite::Utf8Bytes;
 
 /// One frame of the client.
@@ -35,7 +36,7 @@ impl Frame {
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     /// UTF-8, as this server has written it: nobody checks that again for each receiver.
-    Text(Bytes),
+    Text(Text),
     Binary(Bytes),
     /// Asks for a sign of life.
     Ping,

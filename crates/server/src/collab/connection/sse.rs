@@ -337,7 +337,7 @@ pub(crate) fn event_stream(
 /// What a frame is in the stream. Comments keep proxies from closing it.
 fn event(frame: Outgoing) -> Option<Event> {
     match frame {
-        Outgoing::Text(json) => Some(Event::default().data(String::from_utf8_lossy(&json))),
+        Outgoing::Text(json) => Some(Event::default().data(String::from_utf8_lossy(&json.whole()))),
         Outgoing::Ping => Some(Event::DEFAULT_KEEP_ALIVE),
         Outgoing::Close(code) => {
             let text = json!({ "code": code }).to_string();

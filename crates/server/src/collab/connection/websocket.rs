@@ -34,7 +34,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
-use motet_protocol::close;
+use motet_protocol::{close, ot::Text};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{
@@ -339,7 +339,8 @@ pub(crate) struct Writer {
     waiting_bytes: usize,
 }
 
-/// A frame on its way, or what is left of it.
+/// A frame on its way, or what is left of it. What is in several pieces is as many parts, of which the first has
+/// the header.
 struct Part {
     header: [u8; HEADER_BYTES_MAX as usize],
     /// Where what is left of the header begins and ends.
@@ -349,30 +350,44 @@ struct Part {
 }
 
 impl Part {
-    fn new(frame: Outgoing) -> Self {
+    /// The first part of a frame, and what follows it.
+    fn new(frame: Outgoing) -> (Self, Vec<Bytes>) {
         let (opcode, payload) = match frame {
             Outgoing::Text(json) => (OpCode::Data(Data::Text), json),
-            Outgoing::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
-            Outgoing::Ping => (OpCode::Control(Control::Ping), Bytes::new()),
-            Outgoing::Pong(payload) => (OpCode::Control(Control::Pong), payload),
+            Outgoing::Binary(bytes) => (OpCode::Data(Data::Binary), bytes.into()),
+            Outgoing::Ping => (OpCode::Control(Control::Ping), Text::default()),
+            Outgoing::Pong(payload) => (OpCode::Control(Control::Pong), payload.into()),
             Outgoing::Close(code) => {
                 let code = code.map(|code| Bytes::copy_from_slice(&code.to_be_bytes()));
-                (OpCode::Control(Control::Close), code.unwrap_or_default())
+                let code = code.unwrap_or_default();
+                (OpCode::Control(Control::Close), code.into())
             }
         };
+        let Text { first, rest } = payload;
+        let length = first.len() + rest.iter().map(Bytes::len).sum::<usize>();
         let described = FrameHeader {
             opcode,
             ..FrameHeader::default()
         };
         let mut header = [0; HEADER_BYTES_MAX as usize];
-        let mut rest = &mut header[..];
-        let written = described.format(payload.len() as u64, &mut rest);
+        let mut room = &mut header[..];
+        let written = described.format(length as u64, &mut room);
         written.expect("there is room for any header without a mask");
-        let left = u8::try_from(rest.len()).unwrap_or_default();
-        Self {
+        let left = u8::try_from(room.len()).unwrap_or_default();
+        let part = Self {
             header,
             at: 0,
             end: HEADER_BYTES_MAX - left,
+            payload: first,
+        };
+        (part, rest)
+    }
+
+    fn further(payload: Bytes) -> Self {
+        Self {
+            header: [0; HEADER_BYTES_MAX as usize],
+            at: 0,
+            end: 0,
             payload,
         }
     }
@@ -440,9 +455,11 @@ impl Sink<Outgoing> for Writer {
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Outgoing) -> Result<(), Broken> {
-        let part = Part::new(frame);
-        self.waiting_bytes += part.len();
-        self.waiting.push_back(part);
+        let (first, rest) = Part::new(frame);
+        for part in std::iter::once(first).chain(rest.into_iter().map(Part::further)) {
+            self.waiting_bytes += part.len();
+            self.waiting.push_back(part);
+        }
         Ok(())
     }
 

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::{Sink, SinkExt};
 use motet_document::Command;
 use motet_log::DocumentLog;
@@ -205,11 +204,11 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
 }
 
 /// Messages in JSON as one frame.
-fn text(messages: &[Message]) -> Bytes {
+fn text(messages: &[Message]) -> ot::Text {
     let pieces = messages.iter().filter_map(|message| match message {
         Message::Json(piece) => Some(piece.clone()),
         Message::Binary(_) => None,
     });
     let pieces: Vec<_> = pieces.collect();
-    ot::frame(&pieces).into()
+    ot::frame(&pieces)
 }

@@ -79,9 +79,8 @@ pub(crate) enum Message {
 impl Message {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Json(Piece::One(_, bytes) | Piece::Row(bytes, _)) | Self::Binary(bytes) => {
-                bytes.len()
-            }
+            Self::Json(piece) => piece.size_bytes(),
+            Self::Binary(bytes) => bytes.len(),
         }
     }
 }

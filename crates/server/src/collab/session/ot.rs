@@ -35,7 +35,7 @@ impl Session {
     ) -> Next {
         let mut say = |body| messages.push(self.message(body));
         match event {
-            Event::Joined(joined) => say(self.joined(&joined)),
+            Event::Joined(joined) => messages.push(self.joined(&joined)),
             Event::Changes { changes, live } => {
                 if ot.batches && changes.len() > 1 {
                     self.changes_together(&changes, messages);
@@ -83,18 +83,13 @@ impl Session {
         Next::Rest
     }
 
-    fn joined(&self, joined: &Joined) -> Body {
+    fn joined(&self, joined: &Joined) -> Message {
         self.set_sent(joined.revision);
         self.number.store(joined.number, Ordering::Release);
         self.start();
-        let content = joined
-            .content
-            .as_ref()
-            .map(|content| content.to_delta().to_json());
-        ot::encode(&ServerMessage::DocumentState {
+        let state = ot::encode(&ServerMessage::DocumentState {
             document_id: (!self.is_named()).then_some(self.document),
             revision: joined.revision,
-            content: content.as_ref().and_then(|json| raw(json.as_ref())),
             session_id: self.id,
             client_id: &self.client_id,
             last_seq: joined.last_seq,
@@ -102,7 +97,13 @@ impl Session {
             number: joined.number,
             color: joined.color,
             presence: joined.presence.iter().map(cursor).collect(),
-        })
+        });
+        let Some(content) = &joined.content else {
+            return self.message(state);
+        };
+        let encode = || content.text.to_delta().to_json().into();
+        let content = content.wire.get_or_init(encode).clone();
+        Message::Json(Piece::Behind(self.name(), state, "content", content))
     }
 
     fn message(&self, body: Body) -> Message {
@@ -400,8 +401,8 @@ mod tests {
             for (n, name) in (0..4).flat_map(|n| [(n, None), (n, document)]) {
                 let user = UserId::from_bytes([n; 16]);
                 let pieces = batch(&changes, wire, name, (user, &client(n)));
-                let sent: Value = serde_json::from_slice(&ot::frame(&pieces)).unwrap();
-                let expected = ot::frame(&one_by_one(&changes, name, n));
+                let sent: Value = serde_json::from_slice(&ot::frame(&pieces).whole()).unwrap();
+                let expected = ot::frame(&one_by_one(&changes, name, n)).whole();
                 let expected: Value = serde_json::from_slice(&expected).unwrap();
                 assert_eq!(sent, expected, "{authors:?}, to {n}");
                 assert_eq!(sent.as_array().unwrap().len(), authors.len());

@@ -280,7 +280,10 @@ async fn what_is_sent_arrives_in_order_though_the_client_is_slow() {
                 .await
                 .unwrap();
             writer
-                .feed(Outgoing::Text(Bytes::from_static(b"{}")))
+                .feed(Outgoing::Text(Text {
+                    first: Bytes::from_static(b"{"),
+                    rest: vec![Bytes::new(), Bytes::from_static(b"}")],
+                }))
                 .await
                 .unwrap();
         }

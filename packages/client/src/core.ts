@@ -302,7 +302,7 @@ function join(sync: Sync, state: State): Step {
   // Behind what a resume has missed comes who is there; until then it is those who were.
   const others = state.content
     ? { base: new Map(state.presence.map((it) => [it.sessionId, it])), changes: [] }
-    : sync.others;
+    : unnumbered(sync.others);
   const { sessionId, number, role, color } = state;
   const joined: Sync = {
     ...sync,
@@ -502,6 +502,12 @@ function update(sync: Sync, message: Update): Others {
   }
   for (const id of message.left ?? []) base.delete(id);
   return { base, changes: [] };
+}
+
+/** In a room that was opened again their numbers may be those of others. */
+function unnumbered({ base, changes }: Others): Others {
+  const without = ({ number: _number, ...one }: Presence): Presence => one;
+  return { base: new Map([...base].map(([id, one]) => [id, without(one)])), changes };
 }
 
 /** A change that the others are to be moved past. Moving each at once would cost O(n) a change. */

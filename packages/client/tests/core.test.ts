@@ -337,6 +337,18 @@ describe('cursors', () => {
     expect(localPresence(a.hear().sync).get('session-b')).toMatchObject({ anchor: 5, head: 5 });
   });
 
+  test('are those of before a resume until it is told who is there, but not by their numbers', () => {
+    const [, a] = two();
+    a.inbox.push({ type: 'presence_update', joined: [{ ...other, number: 7 }] });
+    a.hear().take({ type: 'disconnected', briefly: true });
+    a.join().hear();
+    expect(localPresence(a.sync).get('session-b')).toMatchObject({ anchor: 2, head: 4 });
+    // In the room that was opened again, 7 is somebody else.
+    a.inbox.push({ type: 'operations', revision: 1, changes: [[7, 1, 'hello']] });
+    a.hear();
+    expect(localPresence(a.sync).get('session-b')).toMatchObject({ anchor: 7, head: 9 });
+  });
+
   test('are told when nothing is pending, and only when others cannot infer them', () => {
     const [, a] = two();
     const told = () =>

@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use motet_log::{DocumentLog, LogError, PostgresLog, PostgresSettings};
 use motet_model::{Change, Checkpoint, DocumentId, Revision};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep};
 
 use self::support::{change, open};
@@ -504,6 +504,50 @@ async fn nothing_of_a_deleted_document_is_in_the_tables() {
     log.append(id(1), revision(0), vec![change(1)])
         .await
         .unwrap();
+}
+
+/// Rows that somebody else removes meanwhile, as compaction does, are not taken for the last ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_leaves_nothing_whatever_others_remove_meanwhile() {
+    let schema = Schema::new().await;
+    let log = Arc::new(open(&schema).await);
+    log.append(ID, revision(0), vec![change(1)]).await.unwrap();
+    // More than go at a time. Nobody reads them.
+    schema
+        .execute(
+            "INSERT INTO log_appends (document, first, last, record)
+             SELECT document, n, n, record FROM log_appends, generate_series(2, 12000) AS n",
+        )
+        .await;
+    let mut other = schema.connect().await;
+    let mut removing = other.begin().await.unwrap();
+    sqlx::query("DELETE FROM log_appends WHERE last BETWEEN 1 AND 3")
+        .execute(&mut *removing)
+        .await
+        .unwrap();
+    let deleting = Arc::clone(&log);
+    let deleting = tokio::spawn(async move { deleting.delete(ID).await });
+    let mut watching = schema.connect().await;
+    let waits = "SELECT count(*) FROM pg_stat_activity
+                 WHERE application_name = $1 AND wait_event_type = 'Lock'";
+    loop {
+        let waiting: i64 = sqlx::query_scalar(waits)
+            .bind(schema.name())
+            .fetch_one(&mut watching)
+            .await
+            .unwrap();
+        if waiting > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    removing.commit().await.unwrap();
+    deleting.await.unwrap().unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM log_appends")
+        .fetch_one(&mut watching)
+        .await
+        .unwrap();
+    assert_eq!(rows, 0);
 }
 
 #[tokio::test]

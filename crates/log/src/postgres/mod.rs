@@ -137,13 +137,15 @@ impl PostgresLog {
             .map_err(Failure::unavailable)
     }
 
-    /// Deletes a document's rows of one kind, some at a time.
+    /// Deletes a document's rows of one kind, some at a time, with a statement that says how many it found.
     async fn delete_rows(&self, id: DocumentId, statement: &'static str) -> Result<(), LogError> {
         loop {
             let delete = || sqlx::query(statement).bind(uuid(id)).bind(DELETE_ROWS_MAX);
             let rows = self.pool.ask(LARGE_TIMEOUT, delete).await?;
-            let deleted: i64 = column(&rows[0], 0)?;
-            if deleted < DELETE_ROWS_MAX {
+            let found: i64 = column(&rows[0], 0)?;
+            // How many it deleted says nothing of what is left: who compacts, or deletes the same document,
+            // may take some of those that were found.
+            if found == 0 {
                 return Ok(());
             }
         }
@@ -391,33 +393,36 @@ impl DocumentLog for PostgresLog {
         self.pool.ask(self.answer_timeout, mark).await?;
         self.delete_rows(
             id,
-            "WITH gone AS (
-                 DELETE FROM log_appends WHERE document = $1 AND last IN (
-                     SELECT last FROM log_appends WHERE document = $1 ORDER BY last LIMIT $2
-                 ) RETURNING 1
-             ) SELECT count(*) FROM gone",
+            "WITH found AS MATERIALIZED (
+                 SELECT last FROM log_appends WHERE document = $1 ORDER BY last LIMIT $2
+             ), gone AS (
+                 DELETE FROM log_appends
+                 WHERE document = $1 AND last IN (SELECT last FROM found)
+             ) SELECT count(*) FROM found",
         )
         .await?;
         self.delete_rows(
             id,
-            "WITH gone AS (
-                 DELETE FROM log_checkpoints WHERE document = $1 AND revision IN (
-                     SELECT revision FROM log_checkpoints WHERE document = $1 LIMIT $2
-                 ) RETURNING 1
-             ) SELECT count(*) FROM gone",
+            "WITH found AS MATERIALIZED (
+                 SELECT revision FROM log_checkpoints WHERE document = $1 LIMIT $2
+             ), gone AS (
+                 DELETE FROM log_checkpoints
+                 WHERE document = $1 AND revision IN (SELECT revision FROM found)
+             ) SELECT count(*) FROM found",
         )
         .await?;
         // Those of nodes that tell, whether this one does or not.
         self.delete_rows(
             id,
-            "WITH gone AS (
+            "WITH found AS MATERIALIZED (
+                 SELECT seq FROM log_outbox
+                 WHERE shard = get_byte(uuid_send($1), 15) % 16 AND document = $1
+                 ORDER BY seq LIMIT $2
+             ), gone AS (
                  DELETE FROM log_outbox
-                 WHERE shard = get_byte(uuid_send($1), 15) % 16 AND seq IN (
-                     SELECT seq FROM log_outbox
-                     WHERE shard = get_byte(uuid_send($1), 15) % 16 AND document = $1
-                     ORDER BY seq LIMIT $2
-                 ) RETURNING 1
-             ) SELECT count(*) FROM gone",
+                 WHERE shard = get_byte(uuid_send($1), 15) % 16
+                   AND seq IN (SELECT seq FROM found)
+             ) SELECT count(*) FROM found",
         )
         .await
     }

@@ -53,6 +53,16 @@ pub(super) fn take_number(body: &mut Bytes) -> Option<u64> {
     None
 }
 
+/// So many numbers, as the bytes that hold them.
+pub(super) fn take_column(body: &mut Bytes, count: usize) -> Option<Bytes> {
+    if count == 0 {
+        return Some(Bytes::new());
+    }
+    let mut ends = body.iter().enumerate().filter(|(_, it)| **it & 0x80 == 0);
+    let (last, _) = ends.nth(count - 1)?;
+    take(body, last + 1)
+}
+
 pub(super) fn take_difference(body: &mut Bytes, from: u64) -> Option<u64> {
     let folded = take_number(body)?;
     let difference = (folded >> 1) ^ (folded & 1).wrapping_neg();

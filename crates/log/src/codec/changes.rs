@@ -11,7 +11,8 @@ use bytes::Bytes;
 use motet_model::{Change, ClientId, UserId};
 
 use super::bytes::{
-    put_bytes, put_difference, put_number, take, take_bytes, take_difference, take_len, take_number,
+    put_bytes, put_difference, put_number, take, take_bytes, take_column, take_difference,
+    take_len, take_number,
 };
 
 /// The format without flags.
@@ -21,7 +22,7 @@ pub(super) const FORMAT_2: u8 = 2;
 
 const MERGED: u64 = 1;
 
-/// Format 3 has a byte or more of each change in six columns; deltas and updates may be empty.
+/// A change has at least a byte for each of client, seq, flags, time and two lengths.
 const CHANGE_BYTES_MIN: usize = 6;
 
 /// Who made some of the changes.
@@ -75,62 +76,58 @@ pub(super) fn put(body: &mut Vec<u8>, changes: &[Change]) {
     }
 }
 
-/// All that is there, which must be `count` changes. They share the body's bytes.
+/// All that is there, which must be `count` changes. They share the body's bytes. Room is made for them only
+/// once there are as many numbers and bytes as they need.
 pub(super) fn take_all(mut body: Bytes, count: u64) -> Option<Vec<Change>> {
-    let count = usize::try_from(count).ok();
-    let count = count.filter(|it| *it <= body.len() / CHANGE_BYTES_MIN)?;
     let body = &mut body;
-    let len = take_len(body)?;
     let mut clients = Vec::new();
-    for _ in 0..len {
+    for _ in 0..take_len(body)? {
         clients.push(Client {
             author: take_author(body)?,
             id: take_client_id(body)?,
             next_seq: 0,
         });
     }
+    let count = usize::try_from(count).ok();
+    let count = count.filter(|it| *it <= body.len() / CHANGE_BYTES_MIN)?;
+    let mut of = take_column(body, count)?;
+    let mut seqs = take_column(body, count)?;
+    let mut flags = take_column(body, count)?;
+    let mut times = take_column(body, count)?;
+    let (mut delta_lens, mut deltas) = take_all_bytes(body, count)?;
+    let (mut update_lens, mut updates) = take_all_bytes(body, count)?;
+    if !body.is_empty() {
+        return None;
+    }
     let mut changes = Vec::with_capacity(count);
-    let mut of = Vec::with_capacity(count);
+    let mut before_ms = 0;
     for _ in 0..count {
-        let number = take_len(body)?;
-        let client = clients.get(number)?;
-        of.push(number);
+        let client = clients.get_mut(take_len(&mut of)?)?;
+        let seq = take_difference(&mut seqs, client.next_seq)?;
+        client.next_seq = seq.wrapping_add(1);
+        let time_ms = take_difference(&mut times, before_ms)?;
+        before_ms = time_ms;
         changes.push(Change {
             author: client.author,
             client_id: client.id.clone(),
-            seq: 0,
-            merged: false,
-            time_ms: 0,
-            delta: Bytes::new(),
-            update: Bytes::new(),
+            seq,
+            merged: take_number(&mut flags)? & MERGED != 0,
+            time_ms,
+            delta: take_len(&mut delta_lens).and_then(|len| take(&mut deltas, len))?,
+            update: take_len(&mut update_lens).and_then(|len| take(&mut updates, len))?,
         });
     }
-    for (change, number) in changes.iter_mut().zip(of) {
-        let client = &mut clients[number];
-        change.seq = take_difference(body, client.next_seq)?;
-        client.next_seq = change.seq.wrapping_add(1);
+    Some(changes)
+}
+
+/// A column of lengths, and all that is so long together.
+fn take_all_bytes(body: &mut Bytes, count: usize) -> Option<(Bytes, Bytes)> {
+    let lens = take_column(body, count)?;
+    let (mut left, mut sum) = (lens.clone(), 0_usize);
+    for _ in 0..count {
+        sum = sum.checked_add(take_len(&mut left)?)?;
     }
-    for change in &mut changes {
-        change.merged = take_number(body)? & MERGED != 0;
-    }
-    let mut before_ms = 0;
-    for change in &mut changes {
-        change.time_ms = take_difference(body, before_ms)?;
-        before_ms = change.time_ms;
-    }
-    for field in [
-        (|it| &mut it.delta) as fn(&mut Change) -> &mut Bytes,
-        |it| &mut it.update,
-    ] {
-        let mut lens = Vec::with_capacity(count);
-        for _ in 0..count {
-            lens.push(take_len(body)?);
-        }
-        for (change, len) in changes.iter_mut().zip(lens) {
-            *field(change) = take(body, len)?;
-        }
-    }
-    body.is_empty().then_some(changes)
+    Some((lens, take(body, sum)?))
 }
 
 /// The next change of a record of format 1 or 2.

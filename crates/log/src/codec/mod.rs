@@ -27,7 +27,9 @@ const ZSTD: u8 = 1;
 /// What is shorter stays as it is.
 const PACKED_BYTES_MIN: usize = 2 << 10;
 /// What would become shorter than this part of what it was stays as it is: so a few bytes never make many.
-const PACKED_RATIO_MAX: usize = 256;
+const CHECKPOINT_RATIO_MAX: usize = 256;
+/// The same of changes, which others send too, and which take more room in memory than their bytes.
+const APPEND_RATIO_MAX: usize = 32;
 /// More takes several times as long, and saves some per cent.
 const ZSTD_LEVEL: i32 = 3;
 /// What is larger is packed and unpacked on a thread that may be busy: it takes some tenths of a ms.
@@ -70,21 +72,21 @@ fn begin(size_bytes: usize) -> Vec<u8> {
 }
 
 /// Packs what a record holds, where that pays, and puts format and checksum in front.
-fn seal(place: Place, record: Vec<u8>) -> Vec<u8> {
-    let mut record = pack(&record[HEADER_BYTES + 1..]).unwrap_or(record);
+fn seal(place: Place, record: Vec<u8>, ratio_max: usize) -> Vec<u8> {
+    let mut record = pack(&record[HEADER_BYTES + 1..], ratio_max).unwrap_or(record);
     let (header, body) = record.split_at_mut(HEADER_BYTES);
     header[0] = FORMAT;
     header[1..].copy_from_slice(&place.checksum(FORMAT, body).to_le_bytes());
     record
 }
 
-fn pack(plain: &[u8]) -> Option<Vec<u8>> {
+fn pack(plain: &[u8], ratio_max: usize) -> Option<Vec<u8>> {
     if plain.len() < PACKED_BYTES_MIN {
         return None;
     }
     let packed = zstd::bulk::compress(plain, ZSTD_LEVEL).ok()?;
-    let pays = packed.len() < plain.len() - plain.len() / 8
-        && plain.len() / PACKED_RATIO_MAX < packed.len();
+    let pays =
+        packed.len() < plain.len() - plain.len() / 8 && plain.len() / ratio_max < packed.len();
     let mut record = begin(packed.len() + 8);
     record[HEADER_BYTES] = ZSTD;
     put_number(&mut record, plain.len() as u64);
@@ -92,12 +94,12 @@ fn pack(plain: &[u8]) -> Option<Vec<u8>> {
     pays.then_some(record)
 }
 
-fn unpack(body: &mut Bytes) -> Option<Bytes> {
+fn unpack(body: &mut Bytes, ratio_max: usize) -> Option<Bytes> {
     match take(body, 1)?[0] {
         PLAIN => Some(std::mem::take(body)),
         ZSTD => {
             let len = take_len(body)?;
-            if len / PACKED_RATIO_MAX >= body.len() {
+            if len / ratio_max >= body.len() {
                 return None;
             }
             let plain = zstd::bulk::decompress(body, len).ok()?;
@@ -108,7 +110,7 @@ fn unpack(body: &mut Bytes) -> Option<Bytes> {
 }
 
 /// The format, and what the record holds.
-fn open(place: Place, record: &Bytes) -> Result<(u8, Bytes), LogError> {
+fn open(place: Place, record: &Bytes, ratio_max: usize) -> Result<(u8, Bytes), LogError> {
     let Some((header, body)) = record.split_at_checked(HEADER_BYTES) else {
         return Err(place.corrupt("the record is cut short"));
     };
@@ -125,7 +127,8 @@ fn open(place: Place, record: &Bytes) -> Result<(u8, Bytes), LogError> {
     }
     let mut body = record.slice(HEADER_BYTES..);
     if format > changes::FORMAT_2 {
-        body = unpack(&mut body).ok_or_else(|| place.corrupt("what is packed is malformed"))?;
+        body = unpack(&mut body, ratio_max)
+            .ok_or_else(|| place.corrupt("what is packed is malformed"))?;
     }
     Ok((format, body))
 }
@@ -187,12 +190,12 @@ pub(crate) async fn encode_append(place: Place, changes: Vec<Change>) -> Result<
 pub(crate) fn encode_changes(place: Place, changes: &[Change]) -> Vec<u8> {
     let mut record = begin(changes.iter().map(crate::size_bytes).sum());
     changes::put(&mut record, changes);
-    seal(place, record)
+    seal(place, record, APPEND_RATIO_MAX)
 }
 
 /// The changes of one append, sharing the record's bytes, or those that it was unpacked to.
 pub(crate) fn decode_changes(place: Place, record: &Bytes) -> Result<Vec<Change>, LogError> {
-    let (format, mut body) = open(place, record)?;
+    let (format, mut body) = open(place, record, APPEND_RATIO_MAX)?;
     let count = place.last.since(place.first).saturating_add(1);
     let malformed = || place.corrupt("a change is malformed");
     if format > changes::FORMAT_2 {
@@ -212,12 +215,12 @@ pub(crate) fn decode_changes(place: Place, record: &Bytes) -> Result<Vec<Change>
 pub(crate) fn encode_checkpoint(place: Place, state: &[u8]) -> Vec<u8> {
     let mut record = begin(state.len());
     record.extend_from_slice(state);
-    seal(place, record)
+    seal(place, record, CHECKPOINT_RATIO_MAX)
 }
 
 /// The state of a checkpoint.
 pub(crate) fn decode_checkpoint(place: Place, record: &Bytes) -> Result<Bytes, LogError> {
-    open(place, record).map(|(_, state)| state)
+    open(place, record, CHECKPOINT_RATIO_MAX).map(|(_, state)| state)
 }
 
 #[cfg(test)]
@@ -354,6 +357,25 @@ mod tests {
             body.extend(zstd::bulk::compress(&[7; 1_000], ZSTD_LEVEL).unwrap());
             let refused = decode_checkpoint(place, &sealed(place, FORMAT, &body));
             assert!(matches!(refused, Err(LogError::Corrupt { .. })), "{len}");
+        }
+    }
+
+    /// Changes that pack better than they may stay as they are, and are read.
+    #[test]
+    fn changes_that_are_alike_are_read() {
+        for (count, len) in [(500, 300), (1, 1 << 20), (3, 100_000)] {
+            let alike = Change {
+                delta: vec![b' '; len].into(),
+                ..keystroke(1)
+            };
+            let changes = vec![alike; count];
+            let place = place(count as u64);
+            let record = Bytes::from(encode_changes(place, &changes));
+            assert!(
+                record.len() > count * len,
+                "it would be packed to nearly nothing"
+            );
+            assert_eq!(decode_changes(place, &record).unwrap(), changes);
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use motet_bus::{AnyBus, Bus, BusError, Received, Subscription, Topic};
 use motet_document::Report;
 use motet_log::{LogError, decode_record, encode_record};
-use motet_model::{Change, DocumentId, NodeId, Revision};
+use motet_model::{Change, DocumentId, NodeId, Revision, limits};
 
 /// Hints that are taken in one go: edits of those who are here wait no longer than for these.
 const TAKEN_AT_ONCE: usize = 256;
@@ -40,6 +40,8 @@ pub(super) enum Hint {
 enum HintError {
     #[error("it is cut short, or of a kind that is not known")]
     Unknown,
+    #[error("{0} changes are more than a room appends at once")]
+    TooMany(usize),
     #[error(transparent)]
     Changes(#[from] LogError),
     #[error(transparent)]
@@ -80,8 +82,11 @@ impl Hint {
         match kind {
             CHANGES => {
                 let base = Revision::new(u64::from_le_bytes(take(&mut message)?));
-                let count = u32::from_le_bytes(take(&mut message)?);
-                let changes = decode_record(id, base, count.into(), &message)?;
+                let count = u32::from_le_bytes(take(&mut message)?) as usize;
+                if count > limits::BATCH_COMMANDS_MAX {
+                    return Err(HintError::TooMany(count));
+                }
+                let changes = decode_record(id, base, count as u64, &message)?;
                 Ok(Self::Changes(base, changes))
             }
             HEAD => {
@@ -251,6 +256,24 @@ mod tests {
         let hint = Hint::Changes(Revision::ZERO, vec![change(1)]);
         let other = DocumentId::from_bytes([4; 16]);
         assert!(Hint::decode(ID, hint.encode(other)).is_err());
+    }
+
+    /// A room appends a change for each command of a batch at most.
+    #[test]
+    fn no_more_is_heard_than_a_room_appends_at_once() {
+        let most = limits::BATCH_COMMANDS_MAX;
+        for (count, is_heard) in [(most, true), (most + 1, false)] {
+            let changes = (0..count as u64).map(change).collect();
+            let hint = Hint::Changes(Revision::ZERO, changes);
+            let heard = Hint::decode(ID, hint.encode(ID));
+            assert_eq!(heard.is_ok(), is_heard, "{count}: {heard:?}");
+        }
+        let mut heard = Heard::default();
+        let changes = (0..=most as u64).map(change).collect();
+        let message = Hint::Changes(Revision::ZERO, changes).encode(ID);
+        let node = NodeId::from_bytes([2; 16]);
+        heard.take(ID, Received::Message { node, message });
+        assert!(heard.garbled, "the log is read");
     }
 
     #[test]

@@ -170,6 +170,21 @@ impl Document {
         Ok(Outcome::Planned)
     }
 
+    /// About how long planning a submission takes, in steps of a delta at several places. One at one place passes
+    /// changes of its kind in no time, and is transformed for every other. O(log n)
+    #[must_use]
+    pub fn work(&self, submission: &Submission) -> u64 {
+        const SPLICES_PER_STEP: u64 = 32;
+        let (changes, operations) = self.window.scattered_after(submission.base());
+        // It becomes a change itself.
+        let steps = submission.steps_to(self.window.head().next());
+        if !submission.is_splice() {
+            return steps.saturating_add(operations);
+        }
+        let own = changes.saturating_mul(submission.delta().ops().len() as u64);
+        (steps / SPLICES_PER_STEP + operations).saturating_add(own)
+    }
+
     /// Moving it to the head would cost more than one submission may.
     fn is_too_far_behind(&self, submission: &Submission) -> bool {
         submission.steps_to(self.window.head()) > self.settings.transform_steps_max

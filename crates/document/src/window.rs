@@ -147,12 +147,24 @@ impl std::ops::Deref for Changes {
 ///
 /// # Invariants
 ///
-/// **contiguous**: the entries have the revisions `start + 1`, `start + 2`, … without a gap.
+/// - **contiguous**: the entries have the revisions `start + 1`, `start + 2`, … without a gap.
+/// - **counted**: what is known of scattered changes is that of the entries, however they came and went.
 #[derive(Debug)]
 pub(crate) struct Window {
     start: Revision,
     entries: VecDeque<Entry>,
     size_bytes: usize,
+    scattered: VecDeque<Scattered>,
+    /// What the scattered changes have, those included that are gone from the front.
+    operations: u64,
+}
+
+/// A change that is not at one place: what passes it is transformed as a delta.
+#[derive(Debug)]
+struct Scattered {
+    revision: Revision,
+    /// What scattered changes before this one have.
+    operations_before: u64,
 }
 
 /// A change, and what passing it needs of it: next to that of its neighbours, so that to pass many takes
@@ -226,6 +238,8 @@ impl Window {
             start,
             entries: VecDeque::new(),
             size_bytes: 0,
+            scattered: VecDeque::new(),
+            operations: 0,
         }
     }
 
@@ -248,6 +262,13 @@ impl Window {
         );
         self.size_bytes += size_bytes(&entry);
         let Passed { splice, mark, .. } = Passed::new(&entry.change, &entry.delta);
+        if splice.is_none() {
+            self.scattered.push_back(Scattered {
+                revision: entry.revision,
+                operations_before: self.operations,
+            });
+            self.operations += entry.delta.ops().len() as u64;
+        }
         self.entries.push_back(Entry {
             splice,
             mark,
@@ -261,6 +282,12 @@ impl Window {
             && let Some(entry) = self.entries.pop_back()
         {
             self.size_bytes -= size_bytes(&entry.committed);
+        }
+        while let Some(latest) = self.scattered.back()
+            && latest.revision > head
+        {
+            self.operations = latest.operations_before;
+            self.scattered.pop_back();
         }
     }
 
@@ -297,7 +324,25 @@ impl Window {
         if let Some(entry) = self.entries.pop_front() {
             self.size_bytes -= size_bytes(&entry.committed);
             self.start = self.start.next();
+            if self
+                .scattered
+                .front()
+                .is_some_and(|it| it.revision <= self.start)
+            {
+                self.scattered.pop_front();
+            }
         }
+    }
+
+    /// How many of the changes after `revision` are not at one place, and the operations of all those. O(log n)
+    pub(crate) fn scattered_after(&self, revision: Revision) -> (u64, u64) {
+        let at = self.scattered.partition_point(|it| it.revision <= revision);
+        let changes = (self.scattered.len() - at) as u64;
+        let operations = self
+            .scattered
+            .get(at)
+            .map_or(0, |first| self.operations - first.operations_before);
+        (changes, operations)
     }
 
     /// The changes after `revision`, or `None` when some of them are gone.
@@ -371,5 +416,66 @@ impl Milestones {
     pub(crate) fn at(&self, revision: Revision) -> Arc<StateVector> {
         let found = self.0.iter().rev().find(|(at, _)| *at <= revision);
         found.map_or_else(Arc::default, |(_, made)| Arc::clone(made))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPLICE: &str = r#"{"ops":[{"retain":3},{"insert":"x"}]}"#;
+    const FORMAT: &str = r#"{"ops":[{"retain":3},{"retain":1,"attributes":{"bold":true}}]}"#;
+
+    fn committed(revision: u64, json: &str) -> Arc<Committed> {
+        let delta = motet_ot::decode(json.as_bytes()).unwrap().delta;
+        Arc::new(Committed {
+            revision: Revision::new(revision),
+            session: None,
+            number: None,
+            change: Change {
+                author: UserId::from_bytes([1; 16]),
+                client_id: "client".parse().unwrap(),
+                seq: revision,
+                merged: false,
+                time_ms: revision,
+                delta: Bytes::copy_from_slice(json.as_bytes()),
+                update: Bytes::new(),
+            },
+            delta: Arc::new(delta),
+            wire: Wire::default(),
+        })
+    }
+
+    fn assert_counted(window: &Window) {
+        for revision in 0..=window.head().get() {
+            let revision = Revision::new(revision);
+            let after = window.entries.iter();
+            let after = after.filter(|it| it.committed.revision > revision);
+            let scattered: Vec<_> = after.filter(|it| it.splice.is_none()).collect();
+            let operations = scattered.iter().map(|it| it.committed.delta.ops().len());
+            let expected = (scattered.len() as u64, operations.sum::<usize>() as u64);
+            assert_eq!(window.scattered_after(revision), expected, "{revision}");
+        }
+    }
+
+    #[test]
+    fn counted() {
+        let mut window = Window::new(Revision::ZERO);
+        for n in 1..=60 {
+            window.push(committed(n, if n % 3 == 0 { FORMAT } else { SPLICE }));
+        }
+        assert_counted(&window);
+        assert_eq!(window.scattered_after(Revision::ZERO), (20, 40));
+        window.take_back(Revision::new(51));
+        assert_counted(&window);
+        window.push(committed(52, FORMAT));
+        assert_counted(&window);
+        window.trim(36, usize::MAX);
+        assert_counted(&window);
+        window.age(31, 1);
+        assert_counted(&window);
+        assert_eq!(window.scattered_after(Revision::ZERO), (8, 16));
+        window.trim(0, usize::MAX);
+        assert_counted(&window);
     }
 }

@@ -526,6 +526,38 @@ fn too_much_work_is_refused_before_it_is_begun() {
     ));
 }
 
+/// What passes changes at several places is transformed for each, however small it is itself.
+#[test]
+fn work_is_what_a_submission_passes() {
+    const BEHIND: u64 = 160;
+    const MARKS: usize = 50;
+    let mut bench = Bench::new();
+    bench.join(1);
+    bench.run(vec![submit(1, 1, 0, &insert(0, &"ab".repeat(MARKS)))]);
+    let bold = r#"{"retain":1,"attributes":{"bold":true}},{"retain":1}"#;
+    let plain = bold.replace("true", "null");
+    let marks =
+        [bold, &plain].map(|mark| format!(r#"{{"ops":[{}]}}"#, vec![mark; MARKS].join(",")));
+    let typed = || decode(br#"{"ops":[{"insert":"x"}]}"#).unwrap();
+    let far = Submission::new(revision(1), 1, typed());
+    for n in 1..=BEHIND {
+        bench.run(vec![submit(1, n + 1, n, &insert(7, "x"))]);
+    }
+    let work = bench.document.work(&far);
+    assert!(work <= BEHIND / 32 + 1, "{work}");
+    for n in 0..BEHIND {
+        let mark = &marks[usize::try_from(n % 2).unwrap()];
+        let seq = BEHIND + 2 + n;
+        bench.run(vec![submit_json(1, seq, seq - 1, mark)]);
+    }
+    let work = bench.document.work(&far);
+    assert!(work >= BEHIND * MARKS as u64, "{work}");
+    // It counts only what it passes.
+    let base = bench.document.head();
+    let latest = Submission::new(base, 1, typed());
+    assert!(bench.document.work(&latest) <= 1);
+}
+
 #[test]
 fn the_latest_connection_of_a_client_takes_over() {
     let mut bench = Bench::new();

@@ -265,7 +265,9 @@ impl Frames {
         };
         let is_control = matches!(header.opcode, OpCode::Control(_));
         let breaks_rules = header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_none();
-        if breaks_rules || (is_control && !header.is_final) {
+        // Written in as few bytes as it takes, and a number of 63 bits.
+        let is_length = start == header.len(length) && length >> 63 == 0;
+        if breaks_rules || !is_length || (is_control && !header.is_final) {
             return Err(Broken::Refused(close::PROTOCOL));
         }
         let length = usize::try_from(length).unwrap_or(usize::MAX);

@@ -40,6 +40,15 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A frame whose length is written so.
+fn with_length(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![BINARY, 0x80 | first];
+    bytes.extend_from_slice(length);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
 /// What is heard of these bytes, when so many of them arrive at a time.
 fn hear(bytes: &[u8], at_a_time: usize) -> (Vec<Frame>, Option<Broken>, Frames) {
     hear_parts(bytes.chunks(at_a_time))
@@ -211,9 +220,7 @@ fn bounded() {
         frame(BINARY, &[0; LIMIT + 1]),
         // Said, but not sent.
         frame(BINARY, &[0; LIMIT + 1])[..8].to_vec(),
-        vec![
-            BINARY, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0,
-        ],
+        with_length(127, &(u64::MAX >> 1).to_be_bytes(), b""),
         [
             frame(FRONT_OF_TEXT, &[b'x'; LIMIT]),
             frame(MIDDLE, b""),
@@ -244,10 +251,25 @@ fn strict() {
         frame(CLOSE, b"\x03"),
         frame(CLOSE, b"\x03\xed"),
         frame(CLOSE, b"\x00\x00"),
+        // Lengths that are longer than need be, and one with the bit that is not to be set.
+        with_length(126, &5_u16.to_be_bytes(), b"short"),
+        with_length(126, &125_u16.to_be_bytes(), &[0; 125]),
+        with_length(127, &5_u64.to_be_bytes(), b"short"),
+        with_length(127, &0xffff_u64.to_be_bytes(), b""),
+        with_length(127, &u64::MAX.to_be_bytes(), b""),
     ];
     for bytes in against_the_protocol {
-        assert_eq!(broken(&bytes), Some(Broken::Refused(close::PROTOCOL)));
+        let refused = Some(Broken::Refused(close::PROTOCOL));
+        assert_eq!(
+            broken(&bytes),
+            refused,
+            "{:x?}",
+            &bytes[..4.min(bytes.len())]
+        );
     }
+    // No longer than need be.
+    let long = with_length(126, &126_u16.to_be_bytes(), &[0; 126]);
+    assert_eq!(broken(&long), None);
     let no_text = [
         frame(TEXT, b"\xff"),
         [frame(FRONT_OF_TEXT, b"\xc3"), frame(END, b"x")].concat(),

@@ -69,16 +69,20 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The room says something to its sessions.
+    /// The room says something to its sessions. While it waits, those who have not taken the last batch yet are
+    /// still waited for, and for no longer than before.
     pub(super) fn say(&mut self, say: impl FnOnce(&Arc<Waiting>)) {
+        let pending = self.until();
         let before = self.waiting.queues.load(Ordering::Acquire);
         // Nobody tells before it is known what is few.
-        self.waiting.few.store(usize::MAX, Ordering::Release);
+        let few = self.waiting.few.swap(usize::MAX, Ordering::AcqRel);
+        let few = if pending.is_some() { few } else { before + 1 };
         say(&self.waiting);
         let now = self.waiting.queues.load(Ordering::Acquire);
-        let few = before + 1 + now.saturating_sub(before) / LATE;
+        let few = few + now.saturating_sub(before) / LATE;
         self.waiting.few.store(few, Ordering::Release);
-        self.until = (now > few).then(|| Instant::now() + PATIENCE);
+        let until = || pending.unwrap_or_else(|| Instant::now() + PATIENCE);
+        self.until = (now > few).then(until);
     }
 
     /// The room has committed so many changes; the next ones may gather for so long.
@@ -138,5 +142,41 @@ mod tests {
         holds.clear();
         assert_eq!(pace.until(), None);
         assert_eq!(deaf.len(), 6);
+    }
+
+    /// Whoever moves a cursor or comes right after a batch does not hurry the room, nor hold it up for longer.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_between_batches_leaves_the_pace_as_it_is() {
+        let mut pace = Pace::default();
+        let mut holds = Vec::new();
+        pace.say(|waiting| holds.extend((0..20).map(|_| Hold::new(waiting))));
+        let until = pace.until();
+        assert!(until.is_some());
+        tokio::time::advance(PATIENCE / 2).await;
+        pace.say(|_| {});
+        assert_eq!(pace.until(), until, "nobody has taken the batch");
+        let mut comes = Vec::new();
+        pace.say(|waiting| comes.push(Hold::new(waiting)));
+        assert_eq!(pace.until(), until);
+        comes.clear();
+        holds.truncate(4);
+        assert_eq!(pace.until(), until);
+        holds.truncate(3);
+        pace.changed().await;
+        assert_eq!(pace.until(), None);
+    }
+
+    /// What is said of a commit comes in two: to those who asked for something else, and then to all.
+    #[tokio::test(start_paused = true)]
+    async fn more_that_is_said_is_waited_for_as_well() {
+        let mut pace = Pace::default();
+        let mut holds = Vec::new();
+        pace.say(|waiting| holds.extend((0..5).map(|_| Hold::new(waiting))));
+        pace.say(|waiting| holds.extend((0..40).map(|_| Hold::new(waiting))));
+        holds.truncate(6);
+        assert!(pace.until().is_some());
+        holds.truncate(5);
+        pace.changed().await;
+        assert_eq!(pace.until(), None);
     }
 }

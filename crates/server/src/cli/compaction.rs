@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use motet_log::{Compact, Compacted, LogError};
+use motet_model::DocumentId;
 
 use super::print;
 use crate::{
@@ -32,21 +33,19 @@ pub(super) async fn compact(args: CompactArgs) -> anyhow::Result<()> {
         log => log.context("cannot open the log of documents")?,
     };
     let (mut after, mut documents, mut saved) = (None, 0_u64, Compacted::default());
+    let mut left = Vec::new();
     loop {
         let page = log.loose(after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(*last);
         for id in page {
-            documents += 1;
-            let mut more = true;
-            while more {
-                let step = match log.compact(id).await {
-                    Err(LogError::Deleted { .. }) => Compacted::default(),
-                    step => step.with_context(|| format!("document {id}"))?,
-                };
-                saved.rows += step.rows;
-                saved.bytes += step.bytes;
-                more = step.more;
+            match compact_one(&log, id, &mut saved).await {
+                Ok(()) => documents += 1,
+                // It stays as it is, and keeps nobody from the others.
+                Err(error @ (LogError::Corrupt { .. } | LogError::NewerFormat { .. })) => {
+                    left.push(format!("document {id}: {error}"));
+                }
+                Err(error) => return Err(error).with_context(|| format!("document {id}")),
             }
         }
     }
@@ -58,5 +57,32 @@ pub(super) async fn compact(args: CompactArgs) -> anyhow::Result<()> {
         saved.rows,
         mebibytes(saved.bytes)
     ));
+    if !left.is_empty() {
+        anyhow::bail!("{} were left as they are\n{}", left.len(), left.join("\n"));
+    }
     Ok(())
+}
+
+/// Takes all steps of a document, and adds what they save.
+async fn compact_one(
+    log: &impl Compact,
+    id: DocumentId,
+    saved: &mut Compacted,
+) -> Result<(), LogError> {
+    loop {
+        let mut step = log.compact(id).await;
+        if matches!(step, Err(LogError::Unknown { .. })) {
+            // It may have been done, and then this is the next one.
+            step = log.compact(id).await;
+        }
+        let step = match step {
+            Err(LogError::Deleted { .. }) => Compacted::default(),
+            step => step?,
+        };
+        saved.rows += step.rows;
+        saved.bytes += step.bytes;
+        if !step.more {
+            return Ok(());
+        }
+    }
 }

@@ -93,3 +93,32 @@ fn on_the_command_line() {
     let server = Server::start(data.path(), &[]);
     assert_eq!(history(&server, &ada, &document), before);
 }
+
+/// It stays as it is and is named; the others are compacted.
+#[test]
+fn a_damaged_document_on_the_command_line() {
+    let data = data_dir();
+    let mut server = Server::start(data.path(), &[]);
+    let ada = server.register("ada");
+    let documents = [edited(&server, &ada), edited(&server, &ada)];
+    server.terminate();
+    // Ids sort by the time they were made.
+    let connection = Connection::open(data.path().join("log.db")).unwrap();
+    let damage = "UPDATE appends SET record = (SELECT record FROM appends WHERE last = 1 LIMIT 1)
+                  WHERE last = 2
+                    AND document = (SELECT number FROM documents ORDER BY id LIMIT 1)";
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
+    drop(connection);
+    let compacted = Command::new(env!("CARGO_BIN_EXE_motet"))
+        .args(["compact", "--data-dir"])
+        .arg(data.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(compacted.stdout).unwrap();
+    let why = String::from_utf8(compacted.stderr).unwrap();
+    assert!(!compacted.status.success());
+    assert_eq!(rows(data.path()), EDITS + 1, "{said} {why}");
+    assert!(said.starts_with("1 documents"), "{said}");
+    let named = documents.map(|it| why.contains(&it));
+    assert_eq!(named, [true, false], "{why}");
+}

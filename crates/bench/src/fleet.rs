@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    ops::Range,
     os::fd::OwnedFd,
     time::Duration,
 };
@@ -221,6 +222,15 @@ impl Fleet {
         }
         self.events = events;
         Ok(())
+    }
+
+    /// Has the memory ready in which these clients take so many bytes: the system gives it page by page, and that
+    /// would count as the server's time.
+    pub(crate) fn make_room(&mut self, clients: Range<usize>, size_bytes: usize) {
+        for client in &mut self.clients[clients] {
+            client.inbox = vec![1; size_bytes];
+            client.inbox.clear();
+        }
     }
 
     /// Turns until all who were told to have joined.

@@ -20,6 +20,8 @@ pub(super) fn run(stage: &Stage<'_>) -> anyhow::Result<Vec<Fact>> {
         let rest = characters.min(PASTE_CHARACTERS);
         pasted.saturating_record(paste_and_wait(&mut fleet, nth, rest, 1)?);
     }
+    // With what is around the text in JSON, and the presence.
+    fleet.make_room(2..clients + 2, characters + characters / 8);
     fleet.joining_us.reset();
     let (start, received) = (fleet.clock.ns(), fleet.received_bytes);
     fleet.join(2..clients + 2, clients);

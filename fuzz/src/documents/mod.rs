@@ -12,8 +12,11 @@ use motet_crdt::{
     encode_awareness, merge_updates, reach_of_update, state_vector_of,
 };
 
-/// All targets by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// What takes any bytes, and its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 5] = [
     ("apply", apply),
     ("merge", merge),
     ("load", load),

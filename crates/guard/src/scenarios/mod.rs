@@ -11,8 +11,11 @@ mod protocol;
 
 use crate::Work;
 
+/// A name, and what prepares the work.
+pub(crate) type Scenario = (&'static str, fn() -> Work);
+
 /// All of them, by the crate and what it does.
-pub(crate) const SCENARIOS: [(&str, fn() -> Work); 16] = [
+pub(crate) const SCENARIOS: [Scenario; 16] = [
     ("ot/decode", ot::decode),
     ("ot/transform", ot::transform),
     ("ot/compose", ot::compose),

@@ -72,7 +72,7 @@ impl Pace {
     /// The room says something to its sessions. While it waits, those who have not taken the last batch yet are
     /// still waited for, and for no longer than before.
     pub(super) fn say(&mut self, say: impl FnOnce(&Arc<Waiting>)) {
-        let pending = self.until();
+        let pending = self.said_until();
         let before = self.waiting.queues.load(Ordering::Acquire);
         // Nobody tells before it is known what is few.
         let few = self.waiting.few.swap(usize::MAX, Ordering::AcqRel);
@@ -93,13 +93,18 @@ impl Pace {
 
     /// Until when the room waits, if it does.
     pub(super) fn until(&mut self) -> Option<Instant> {
+        self.gathers = self.gathers.filter(|until| *until > Instant::now());
+        self.said_until().max(self.gathers)
+    }
+
+    /// Until when it waits for those who have not taken what it said.
+    fn said_until(&mut self) -> Option<Instant> {
         let is_over =
             self.waiting.queues.load(Ordering::Acquire) <= self.waiting.few.load(Ordering::Acquire);
         if is_over || self.until.is_some_and(|until| until <= Instant::now()) {
             self.until = None;
         }
-        self.gathers = self.gathers.filter(|until| *until > Instant::now());
-        self.until.max(self.gathers)
+        self.until
     }
 
     /// Perhaps it is over.
@@ -177,6 +182,24 @@ mod tests {
         assert!(pace.until().is_some());
         holds.truncate(5);
         pace.changed().await;
+        assert_eq!(pace.until(), None);
+    }
+
+    /// Edits may gather after all have taken what was said: what others say then has its own time.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_while_edits_gather_is_waited_for_as_ever() {
+        const PAUSE: Duration = Duration::from_millis(5);
+        let mut pace = Pace::default();
+        let mut holds = Vec::new();
+        pace.say(|waiting| holds.extend((0..20).map(|_| Hold::new(waiting))));
+        pace.committed(1, PAUSE);
+        holds.clear();
+        pace.say(|waiting| holds.extend((0..20).map(|_| Hold::new(waiting))));
+        assert_eq!(pace.until(), Some(Instant::now() + PATIENCE));
+        tokio::time::advance(PAUSE).await;
+        holds.truncate(4);
+        assert!(pace.until().is_some());
+        holds.truncate(3);
         assert_eq!(pace.until(), None);
     }
 }

@@ -95,18 +95,6 @@ impl Submission {
         head.since(self.base).saturating_mul(operations)
     }
 
-    /// About how long that takes if all changes are at one place, in steps of a delta at several places: one at
-    /// one place passes its own kind in no time. [`Document::work`](crate::Document::work) knows of the others.
-    #[must_use]
-    pub fn work_to(&self, head: Revision) -> u64 {
-        const SPLICES_PER_STEP: u64 = 32;
-        let steps = self.steps_to(head);
-        match Splice::of(&self.delta) {
-            Some(_) => steps / SPLICES_PER_STEP,
-            None => steps,
-        }
-    }
-
     /// Whether it changes the document at one place.
     pub(crate) fn is_splice(&self) -> bool {
         Splice::of(&self.delta).is_some()

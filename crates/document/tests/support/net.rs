@@ -328,7 +328,10 @@ impl Net {
                 }
                 Event::Presence(update) => {
                     self.told += 1;
-                    peer.see(&update);
+                    // What is in it for positions is not sent to who speaks identities, nor told them each time.
+                    if peer.yjs.is_none() {
+                        peer.see(&update);
+                    }
                     peer.hear(self.now_ms, &update.awareness);
                 }
                 Event::Rejected { reject, .. } => panic!("{reject}"),

@@ -537,7 +537,7 @@ impl<L: DocumentLog + Clone> Room<'_, L> {
     /// About how many operations planning has to walk over.
     fn steps(&self, command: &Command) -> u64 {
         match command {
-            Command::Submit { submission, .. } => submission.work_to(self.document.head().next()),
+            Command::Submit { submission, .. } => self.document.work(submission),
             Command::Update { update, .. } => update.len() as u64,
             Command::Sync { .. } => self.document.content().replica().runs() as u64,
             Command::Reconcile { .. } => u64::MAX >> 1,

@@ -5,6 +5,9 @@
 //! and falls behind. So it waits until the writers of nine in ten have taken theirs, and gathers edits meanwhile: where the
 //! machine is idle that is at once, and where it is busy batches grow as large as need be.
 //!
+//! Rooms with few sessions are never late by that measure, and too many where the machine is busy: after a commit they let
+//! edits gather for as long as `load.rs` says.
+//!
 //! # Invariants
 //!
 //! - **not for one**: somebody who does not read, or reads slowly, holds nobody up. One may always be late; whoever has not
